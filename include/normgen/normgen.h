@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* normgen: normalization kernels. The run-time library's public interface.
+ *
+ * A spec says what a norm computes (docs/numerics.md has every formula); normgen_get finds or makes
+ * a kernel for it; normgen_run applies the kernel to rows. The bits of the result depend on the
+ * spec alone.
+ *
+ * Functions return a status; after a failure normgen_error() has the detail, per thread. Out
+ * parameters are untouched on failure. A normgen handle may be used from many threads; a kernel
+ * handle belongs to its normgen handle, lives as long, and normgen_run* on it are safe from any
+ * number of threads at once. */
+#ifndef NORMGEN_H
+#define NORMGEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(NORMGEN_BUILD) && defined(__GNUC__)
+#define NORMGEN_API __attribute__((visibility("default")))
+#else
+#define NORMGEN_API
+#endif
+
+/* Version of this interface, and of the rules of docs/numerics.md that fix the bits. */
+#define NORMGEN_VERSION "0.1.0"
+#define NORMGEN_NUMERICS 1
+
+typedef enum normgen_status {
+    NORMGEN_OK = 0,
+    NORMGEN_E_ARGUMENT,    /* an argument of a call is wrong: null, negative, overlapping ... */
+    NORMGEN_E_SPEC,        /* a spec is malformed or means nothing */
+    NORMGEN_E_SCHEDULE,    /* a schedule is malformed, or not legal for its spec and ISA */
+    NORMGEN_E_UNSUPPORTED, /* this machine or this build cannot do it */
+    NORMGEN_E_MEMORY,      /* out of memory */
+    NORMGEN_E_IO,          /* a file could not be read or written */
+    NORMGEN_E_STORE,       /* the store is broken, foreign, newer, locked or full */
+    NORMGEN_E_GENERATOR,   /* the generator or its worker failed */
+    NORMGEN_E_INTERRUPTED  /* stopped on request; what was done is kept */
+} normgen_status;
+
+/* Text of the last failure of this thread, naming thing, value, limit and remedy; "" when there was
+ * none. Valid until the next normgen call of this thread. Never NULL. */
+NORMGEN_API const char *normgen_error(void);
+/* A short constant name of a status, such as "E_SPEC". */
+NORMGEN_API const char *normgen_status_name(normgen_status status);
+/* "0.1.0 numerics=1". */
+NORMGEN_API const char *normgen_version(void);
+
+/* ---- specs ---- */
+
+/* Zero always means the field's default: y and weight default to the type of x, x to f32, the other
+ * streams to none. */
+typedef enum normgen_type {
+    NORMGEN_DEFAULT = 0,
+    NORMGEN_NONE = 1,
+    NORMGEN_F32 = 2,
+    NORMGEN_F64 = 3,
+    NORMGEN_BF16 = 4,
+    NORMGEN_F16 = 5
+} normgen_type;
+
+typedef enum normgen_kind { NORMGEN_RMS = 1, NORMGEN_LAYER = 2 } normgen_kind;
+typedef enum normgen_rounding {
+    NORMGEN_ROUNDING_F32 = 0,
+    NORMGEN_ROUNDING_LLAMA = 1
+} normgen_rounding;
+typedef enum normgen_stat_of {
+    NORMGEN_STAT_ROUNDED = 0, /* the sum rounded to its type, everywhere */
+    NORMGEN_STAT_EXACT = 1,   /* the unrounded sum, everywhere */
+    NORMGEN_STAT_SPLIT =
+        2 /* text stat_exact: statistics of the unrounded sum, output of the rounded one */
+} normgen_stat_of;
+typedef enum normgen_variance { NORMGEN_TWO_PASS = 0, NORMGEN_SHIFTED = 1 } normgen_variance;
+typedef enum normgen_range { NORMGEN_RANGE_PLAIN = 0, NORMGEN_RANGE_SCALED = 1 } normgen_range;
+
+/* What a norm computes. Start from normgen_rms(hidden) or normgen_layer(hidden), then set fields.
+ * Later versions append fields; struct_size tells which the caller knows, missing ones mean
+ * defaults. */
+typedef struct normgen_spec {
+    size_t struct_size;
+    int32_t kind;     /* normgen_kind */
+    int64_t hidden;   /* elements of a row, 1 to 2^24 */
+    double eps;       /* added to the variance or mean square, finite and >= 0 */
+    int32_t x;        /* element types (normgen_type) */
+    int32_t y;        /* default: type of x */
+    int32_t weight;   /* default: type of x; NORMGEN_NONE: no weight */
+    int32_t bias;     /* default: none */
+    int32_t residual; /* default: none; else x + residual is normalized */
+    int32_t sum;      /* default: none; else x + residual is also written */
+    double offset;    /* weight + offset is used; default 0 */
+    int32_t rounding; /* normgen_rounding */
+    int32_t stat_of;  /* normgen_stat_of, only with a sum */
+    int32_t variance; /* normgen_variance, layer only */
+    int32_t range;    /* normgen_range */
+    int32_t compute;  /* NORMGEN_F32 or NORMGEN_F64; default f64 when x or residual is f64 */
+    int32_t lanes;    /* 16 32 64 128 256; default 64, or 32 when compute is f64 */
+    int32_t mean;     /* 1: save the mean of each row, layer only */
+    int32_t rstd;     /* 1: save 1/sqrt(variance + eps) of each row */
+} normgen_spec;
+
+static inline normgen_spec normgen_spec_of(normgen_kind kind, int64_t hidden) {
+    normgen_spec s = {0};
+    s.struct_size = sizeof s;
+    s.kind = kind;
+    s.hidden = hidden;
+    s.eps = 1e-5;
+    return s;
+}
+/* RMSNorm, f32, eps 1e-5, with a weight. */
+static inline normgen_spec normgen_rms(int64_t hidden) {
+    return normgen_spec_of(NORMGEN_RMS, hidden);
+}
+/* LayerNorm, f32, eps 1e-5, with a weight; set .bias for the usual affine form. */
+static inline normgen_spec normgen_layer(int64_t hidden) {
+    return normgen_spec_of(NORMGEN_LAYER, hidden);
+}
+
+/* Longest canonical text with its end mark, of any spec. */
+#define NORMGEN_SPEC_TEXT 512
+
+/* Reads canonical text, any field order, any blanks: "rms hidden=4096 eps=1e-05 x=bf16". E_SPEC on
+ * bad text. */
+NORMGEN_API normgen_status normgen_spec_parse(normgen_spec *spec, const char *text);
+/* Writes canonical text; size must be at least NORMGEN_SPEC_TEXT. E_SPEC when the spec is not
+ * valid. */
+NORMGEN_API normgen_status normgen_spec_print(const normgen_spec *spec, char *text, size_t size);
+
+/* ---- handles ---- */
+
+typedef struct normgen normgen;
+typedef struct normgen_kernel normgen_kernel;
+
+typedef enum normgen_mode {
+    NORMGEN_MODE_DEFAULT =
+        0, /* NORMGEN_MODE of the environment; else compile when the generator is installed */
+    NORMGEN_MODE_LOOKUP = 1, /* never compiles: the interpreter serves what nothing else does */
+    NORMGEN_MODE_COMPILE =
+        2 /* compiles the stored, or else the predicted, schedule in normgen_get */
+} normgen_mode;
+
+typedef enum normgen_log_level { NORMGEN_LOG_WARNING = 1, NORMGEN_LOG_INFO = 2 } normgen_log_level;
+/* Receives one line without a newline; called from the thread that uses the handle, never after
+ * normgen_close. */
+typedef void (*normgen_log_fn)(void *ctx, normgen_log_level level, const char *line);
+/* Runs body(body_ctx, i) for every i in 0..n-1, in any order, on any threads, and returns when all
+ * are done. */
+typedef void (*normgen_parallel_for)(void *ctx, size_t n, void (*body)(void *body_ctx, size_t i),
+                                     void *body_ctx);
+
+/* Options of normgen_open; zero means the default of each. */
+typedef struct normgen_options {
+    size_t struct_size;
+    const char *store;  /* path of the store; default $NORMGEN_DB, else
+                           $XDG_DATA_HOME/normgen/tuned.db; "" is none */
+    int32_t mode;       /* normgen_mode */
+    int32_t strict;     /* 1: an error where a fallback would serve; default NORMGEN_STRICT of the
+                           environment */
+    normgen_log_fn log; /* default: silent */
+    void *log_ctx;
+} normgen_options;
+static inline normgen_options normgen_options_default(void) {
+    normgen_options o = {0};
+    o.struct_size = sizeof o;
+    return o;
+}
+
+/* Opens a handle; options may be NULL. *ng is the caller's, freed with normgen_close. */
+NORMGEN_API normgen_status normgen_open(normgen **ng, const normgen_options *options);
+/* Frees the handle and all its kernels; NULL is fine. No call may be running on them. */
+NORMGEN_API void normgen_close(normgen *ng);
+/* Uses the host's own threads in normgen_run_parallel; fn NULL restores the default (OpenMP where
+ * built in). Set it before kernels run. */
+NORMGEN_API void normgen_set_parallel_for(normgen *ng, normgen_parallel_for fn, void *ctx,
+                                          int32_t threads);
+
+/* Finds or makes the kernel of a spec. *kernel is owned by ng. Repeated calls with one spec return
+ * one handle. */
+NORMGEN_API normgen_status normgen_get(normgen *ng, const normgen_spec *spec,
+                                       normgen_kernel **kernel);
+
+/* What served a kernel or a handle so far. */
+typedef struct normgen_counters {
+    uint64_t gets;          /* calls of normgen_get */
+    uint64_t compiled;      /* kernels compiled by this handle */
+    uint64_t interpreted;   /* specs that the interpreter serves */
+    uint64_t store_hits;    /* schedules taken from the store */
+    uint64_t store_ignored; /* stored schedules that were not legal, and other store troubles */
+} normgen_counters;
+NORMGEN_API void normgen_get_counters(const normgen *ng, normgen_counters *out);
+
+/* ---- running ---- */
+
+/* Arrays of one call. A row is `hidden` elements next to each other; row strides are in bytes, 0
+ * means contiguous, else at least a row's bytes. Pointers need the alignment of their element only.
+ * weight and bias have one row. mean and rstd have one element of the compute type per row. An
+ * output may be exactly one input (same base and stride, same element size); any other overlap of
+ * an output is an error. Fields that the spec has not are ignored. */
+typedef struct normgen_args {
+    size_t struct_size;
+    size_t rows;
+    const void *x;
+    void *y;
+    const void *weight;
+    const void *bias;
+    const void *residual;
+    void *sum;
+    void *mean;
+    void *rstd;
+    ptrdiff_t x_stride;
+    ptrdiff_t y_stride;
+    ptrdiff_t residual_stride;
+    ptrdiff_t sum_stride;
+    ptrdiff_t mean_stride;
+    ptrdiff_t rstd_stride;
+} normgen_args;
+#ifdef __cplusplus
+#define NORMGEN_ARGS (normgen_args{sizeof(normgen_args)})
+#else
+#define NORMGEN_ARGS ((normgen_args){.struct_size = sizeof(normgen_args)})
+#endif
+
+/* Applies the kernel to all rows, on this thread. Checks the arguments (E_ARGUMENT); nothing is
+ * written on failure. */
+NORMGEN_API normgen_status normgen_run(const normgen_kernel *kernel, const normgen_args *args);
+/* The same for rows first to last-1 of args->rows. */
+NORMGEN_API normgen_status normgen_run_rows(const normgen_kernel *kernel, const normgen_args *args,
+                                            size_t first, size_t last);
+/* All rows on several threads; one thread when that is faster or inside a parallel region. */
+NORMGEN_API normgen_status normgen_run_parallel(const normgen_kernel *kernel,
+                                                const normgen_args *args);
+
+/* Canonical texts of what serves `rows` rows: "compiled vec=512 ..." or "interpreter". Valid as
+ * long as the kernel. */
+NORMGEN_API const char *normgen_kernel_describe(const normgen_kernel *kernel, size_t rows);
+
+/* The bare machine code that serves `rows` rows of any alignment, or NULL when the interpreter
+ * does. It checks nothing and needs the default floating-point environment (round to nearest, no
+ * flush to zero). Arguments: see normgen_kernel_bind. */
+typedef struct normgen_bound_args normgen_bound_args;
+typedef void (*normgen_fn)(const normgen_bound_args *args, size_t first_row, size_t last_row);
+NORMGEN_API normgen_fn normgen_kernel_fn(const normgen_kernel *kernel, size_t rows);
+
+/* One stream of a bound call: row r is at base + (r / rows_per_outer) * outer + (r %
+ * rows_per_outer) * inner. */
+typedef struct normgen_stream {
+    void *base;
+    ptrdiff_t inner; /* bytes */
+    ptrdiff_t outer; /* bytes */
+} normgen_stream;
+#define NORMGEN_MAX_STREAMS 16
+struct normgen_bound_args {
+    size_t rows_per_outer;
+    normgen_stream stream[NORMGEN_MAX_STREAMS]; /* in the order of the spec's row program */
+};
+/* Checks args as normgen_run does and resolves them for a bare function. */
+NORMGEN_API normgen_status normgen_kernel_bind(const normgen_kernel *kernel,
+                                               const normgen_args *args, normgen_bound_args *bound);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

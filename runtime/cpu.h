@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine: what its CPU can do, how big its caches are, what it is called in the store. ISA
+ * levels and features stand in one table each. */
+#ifndef NG_CPU_H
+#define NG_CPU_H
+
+#include "interp.h"
+
+/* Features that normgen can use, in the order of their bits: name as LLVM and /proc/cpuinfo readers
+ * know it. */
+#define NG_FEATURES(X)                                                                             \
+    X(avx2)                                                                                        \
+    X(fma) X(f16c) X(avx512f) X(avx512bw) X(avx512cd) X(avx512dq) X(avx512vl) X(avx512bf16)        \
+        X(neon)
+
+typedef enum ng_feature {
+#define X(name) NG_FEATURE_##name,
+    NG_FEATURES(X)
+#undef X
+        NG_FEATURE_COUNT
+} ng_feature;
+extern const char *const ng_feature_names[NG_FEATURE_COUNT];
+
+typedef enum ng_arch { NG_X86_64, NG_AARCH64 } ng_arch;
+
+/* One level of instructions that kernels are generated for, weakest first. */
+typedef struct ng_isa {
+    const char *name; /* "x86-64-v4+bf16" */
+    ng_arch arch;
+    uint32_t required; /* feature bits */
+    int max_vec;       /* bits of the widest vector; 0: no generated code, the interpreter serves */
+    bool masks;        /* masked loads and stores of elements of any size */
+    bool native_bf16;  /* narrowing to bf16 is an instruction */
+    bool streams;      /* non-temporal stores */
+    const char *llvm_cpu, *llvm_features;
+    const char *triple;
+} ng_isa;
+extern const ng_isa ng_isas[];
+extern const size_t ng_isa_count;
+/* The level of that name, or NULL. */
+const ng_isa *ng_isa_find(const char *name);
+
+typedef struct ng_cpu {
+    ng_arch arch;
+    char vendor[16]; /* "AuthenticAMD"; on Arm the implementer number */
+    char brand[64];  /* marketing name, for people only */
+    int family, model, stepping;
+    uint32_t detected;   /* feature bits: CPUID and XCR0, or the auxiliary vector */
+    uint32_t features;   /* the same after the NORMGEN_ISA cap */
+    size_t l1d, l2, llc; /* bytes of this core's caches */
+    int cores;           /* that this process may run on */
+    const ng_isa *isa;   /* the best level of `features` */
+    ng_interp_fn interp; /* the interpreter for them */
+    const char *cap;     /* value of NORMGEN_ISA, or NULL */
+} ng_cpu;
+
+/* The machine this runs on; detected once. E_ARGUMENT when NORMGEN_ISA names no level (the text
+ * lists the right ones): *cpu is then the uncapped machine all the same. */
+normgen_status ng_cpu_host(const ng_cpu **cpu);
+/* Whether kernels of the level run on the machine. */
+bool ng_cpu_runs(const ng_cpu *cpu, const ng_isa *isa);
+/* The machine's key in the store: architecture, vendor/family/model/stepping, level, caches. */
+#define NG_MACHINE_TEXT 192
+void ng_cpu_machine_text(const ng_cpu *cpu, char *text);
+/* Calls found(ctx, sentence) for all that looks wrong with what was detected. */
+void ng_cpu_oddities(const ng_cpu *cpu, void (*found)(void *ctx, const char *sentence), void *ctx);
+
+#endif

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The interpreter for one compute type: REAL, with UINT and INT of its size; included by interp.c
+ * for each. One row at a time; in a row one pass at a time; in a pass one chunk at a time,
+ * operation by operation. */
+
+static inline UINT NAME(bits)(REAL v) {
+    UINT u;
+    memcpy(&u, &v, sizeof u);
+    return u;
+}
+static inline REAL NAME(real)(UINT u) {
+    REAL v;
+    memcpy(&v, &u, sizeof v);
+    return v;
+}
+
+/* One row being worked on. */
+typedef struct NAME(row) {
+    const ng_program *p;
+    char *base[NORMGEN_MAX_STREAMS];
+    REAL scalar[NG_MAX_OPS];
+    _Alignas(64) char slots[SLOT_BYTES];
+    _Alignas(64) char sums[SUM_BYTES];
+    size_t chunk; /* elements, a power of two */
+} NAME(row);
+
+static REAL *NAME(slot)(NAME(row) * r, int op) {
+    return (REAL *)(void *)r->slots + r->chunk * r->p->op[op].slot;
+}
+
+/* ---- memory ---- */
+
+static void NAME(load)(int type, const char *from, size_t n, REAL *restrict v) {
+    switch (type) {
+#define LOOP(ctype, convert)                                                                       \
+    for (size_t i = 0; i < n; i++) {                                                               \
+        ctype e;                                                                                   \
+        memcpy(&e, from + i * sizeof e, sizeof e);                                                 \
+        v[i] = (REAL)convert(e);                                                                   \
+    }                                                                                              \
+    return
+    case NORMGEN_F32: LOOP(float, );
+    case NORMGEN_F64: LOOP(double, );
+    case NORMGEN_BF16: LOOP(uint16_t, ng_from_bf16);
+    default: LOOP(uint16_t, ng_from_f16);
+#undef LOOP
+    }
+}
+
+static void NAME(store)(int type, char *to, size_t n, const REAL *restrict v) {
+    switch (type) {
+#define LOOP(ctype, convert, via)                                                                  \
+    for (size_t i = 0; i < n; i++) {                                                               \
+        ctype e = convert((via)v[i]);                                                              \
+        memcpy(to + i * sizeof e, &e, sizeof e);                                                   \
+    }                                                                                              \
+    return
+    case NORMGEN_F32: LOOP(float, , float);
+    case NORMGEN_F64: LOOP(double, , double);
+    case NORMGEN_BF16: LOOP(uint16_t, ng_to_bf16, float);
+    default: LOOP(uint16_t, ng_to_f16, float);
+#undef LOOP
+    }
+}
+
+static void NAME(round_to)(int type, size_t n, const REAL *restrict a, REAL *restrict v) {
+    for (size_t i = 0; i < n; i++) {
+        float f = (float)a[i];
+        float b = ng_from_bf16(ng_to_bf16(f)), h = ng_from_f16(ng_to_f16(f));
+        v[i] = (REAL)(type == NORMGEN_BF16 ? b : type == NORMGEN_F16 ? h : f);
+    }
+}
+
+/* ---- operations; a scalar operand is a chunk of one element that does not advance ---- */
+
+typedef struct NAME(operand) {
+    const REAL *v;
+    size_t step;
+} NAME(operand);
+
+static void NAME(apply)(const ng_op *op, const NAME(operand) o[4], size_t n, REAL *restrict v) {
+    const REAL *a = o[0].v, *b = o[1].v, *c = o[2].v, *d = o[3].v;
+    size_t sa = o[0].step, sb = o[1].step, sc = o[2].step, sd = o[3].step;
+    UINT k = (UINT)(INT)op->k;
+#define A a[i * sa]
+#define B b[i * sb]
+#define C c[i * sc]
+#define D d[i * sd]
+#define BITS(x) NAME(bits)(x)
+#define EACH(expression)                                                                           \
+    for (size_t i = 0; i < n; i++) v[i] = (expression);                                            \
+    return
+/* The common shape, two whole chunks or a chunk and a scalar, without the multiplications. */
+#define EACH2(operator)                                                                            \
+    if (sa && sb) {                                                                                \
+        EACH(a[i] operator b[i]);                                                                  \
+    }                                                                                              \
+    if (sa) {                                                                                      \
+        REAL s = *b;                                                                               \
+        EACH(a[i] operator s);                                                                     \
+    }                                                                                              \
+    EACH(A operator B)
+    switch ((ng_code)op->code) {
+    case NG_CONST: EACH((REAL)op->k);
+    case NG_BITS: EACH(NAME(real)(k));
+    case NG_ADD: EACH2(+);
+    case NG_SUB: EACH2(-);
+    case NG_MUL: EACH2(*);
+    case NG_DIV: EACH2(/);
+    case NG_FMA: EACH(FMA(A, B, C));
+    case NG_SQRT: EACH(SQRT(A));
+    case NG_NEG: EACH(-A);
+    case NG_SELLT: EACH(A < B ? C : D);
+    case NG_ROUND: NAME(round_to)(op->type, n, a, v); return;
+    case NG_SHL: EACH(NAME(real)(BITS(A) << k));
+    case NG_SHR: EACH(NAME(real)(BITS(A) >> k));
+    case NG_IADD: EACH(NAME(real)(BITS(A) + BITS(B)));
+    case NG_ISUB: EACH(NAME(real)(BITS(A) - BITS(B)));
+    case NG_ISELLT: EACH((INT)BITS(A) < (INT)BITS(B) ? C : D);
+    default: assert(!"an operation that is not elementwise");
+    }
+#undef A
+#undef B
+#undef C
+#undef D
+#undef BITS
+#undef EACH
+#undef EACH2
+}
+
+static void NAME(evaluate)(NAME(row) * r, int i, size_t n, REAL *v) {
+    const ng_op *op = &r->p->op[i];
+    NAME(operand) o[4] = {{0}};
+    for (int j = 0; j < ng_op_operands(op); j++) {
+        bool scalar = r->p->op[op->a[j]].scalar;
+        o[j] = (NAME(operand)){scalar ? &r->scalar[op->a[j]] : NAME(slot)(r, op->a[j]), !scalar};
+    }
+    NAME(apply)(op, o, n, v);
+}
+
+/* ---- reductions: docs/numerics.md rules 3 to 5 ---- */
+
+/* One reduction in progress: level 0 is the segment at hand, level 1+j a finished run of 2^j
+ * segments. */
+typedef struct NAME(reduction) {
+    const ng_op *op;
+    int index;
+    REAL *sum; /* [levels][lanes] */
+} NAME(reduction);
+
+static void NAME(combine)(int code, size_t n, const REAL *older, REAL *newer) {
+    for (size_t i = 0; i < n; i++) {
+        UINT a = NAME(bits)(older[i]), b = NAME(bits)(newer[i]);
+        newer[i] = code == NG_AMAX ? NAME(real)(a > b ? a : b) : older[i] + newer[i];
+    }
+}
+
+/* Adds elements [at, at+n) of the row, which lie in one segment. */
+static void NAME(accumulate)(NAME(row) * r, const NAME(reduction) * red, size_t at, size_t n) {
+    size_t lanes = (size_t)r->p->lanes;
+    const REAL *a = NAME(slot)(r, red->op->a[0]);
+    const REAL *b = red->op->code == NG_DOT ? NAME(slot)(r, red->op->a[1]) : a;
+    for (size_t from = 0; from < n; from += lanes) {
+        REAL *acc = red->sum + (at + from) % lanes;
+        size_t m = n - from < lanes ? n - from : lanes;
+        const REAL *va = a + from, *vb = b + from;
+        if (red->op->code == NG_SUM) {
+            for (size_t i = 0; i < m; i++) acc[i] += va[i];
+        } else if (red->op->code == NG_DOT) {
+            for (size_t i = 0; i < m; i++) acc[i] = FMA(va[i], vb[i], acc[i]);
+        } else {
+            for (size_t i = 0; i < m; i++) {
+                UINT u = NAME(bits)(va[i]) << 1 >> 1, w = NAME(bits)(acc[i]);
+                acc[i] = NAME(real)(u > w ? u : w);
+            }
+        }
+    }
+}
+
+/* Segment number `s` (from 0) is finished: adds it to the binary counter. */
+static void NAME(carry)(NAME(row) * r, const NAME(reduction) * red, size_t s) {
+    size_t lanes = (size_t)r->p->lanes, level = 1;
+    for (; s & 1; s >>= 1)
+        NAME(combine)(red->op->code, lanes, red->sum + lanes * level++, red->sum);
+    memcpy(red->sum + lanes * level, red->sum, lanes * sizeof(REAL));
+    memset(red->sum, 0, lanes * sizeof(REAL));
+}
+
+/* Leftover runs from the newest to the oldest, then the lanes in halves. */
+static REAL NAME(fold)(NAME(row) * r, const NAME(reduction) * red, size_t segments) {
+    size_t lanes = (size_t)r->p->lanes, level = 1;
+    while (!(segments & 1)) segments >>= 1, level++;
+    REAL *total = red->sum + lanes * level;
+    for (segments >>= 1, level++; segments; segments >>= 1, level++)
+        if (segments & 1) NAME(combine)(red->op->code, lanes, red->sum + lanes * level, total);
+    for (size_t s = lanes / 2; s; s /= 2) NAME(combine)(red->op->code, s, total + s, total);
+    return total[0];
+}
+
+/* ---- passes ---- */
+
+/* Computes one chunk of all values that the pass needs, loads before stores. */
+static void NAME(chunk_values)(NAME(row) * r, int pass, size_t at, size_t n) {
+    const ng_program *p = r->p;
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        if (op->scalar || op->code == NG_STORE || !(op->passes >> pass & 1)) continue;
+        if (op->code == NG_LOAD)
+            NAME(load)(op->type, r->base[op->stream] + at * ng_types[op->type].bytes, n,
+                       NAME(slot)(r, i));
+        else
+            NAME(evaluate)(r, i, n, NAME(slot)(r, i));
+    }
+}
+
+/* Runs `count` reductions of one pass over the row. */
+static void NAME(reduce)(NAME(row) * r, int pass, NAME(reduction) * red, int count) {
+    size_t hidden = (size_t)r->p->hidden, segments = (hidden + NG_SEGMENT - 1) / NG_SEGMENT;
+    for (int j = 0; j < count; j++) memset(red[j].sum, 0, (size_t)r->p->lanes * sizeof(REAL));
+    for (size_t at = 0, n; at < hidden; at += n) {
+        n = hidden - at < r->chunk ? hidden - at : r->chunk;
+        NAME(chunk_values)(r, pass, at, n);
+        bool ends = (at + n) % NG_SEGMENT == 0 || at + n == hidden;
+        for (int j = 0; j < count; j++) {
+            NAME(accumulate)(r, &red[j], at, n);
+            if (ends) NAME(carry)(r, &red[j], at / NG_SEGMENT);
+        }
+    }
+    for (int j = 0; j < count; j++) r->scalar[red[j].index] = NAME(fold)(r, &red[j], segments);
+}
+
+/* All reductions of a pass, as many at a time as their partial sums have room for. */
+static void NAME(run_pass)(NAME(row) * r, int pass) {
+    const ng_program *p = r->p;
+    size_t segments = ((size_t)p->hidden + NG_SEGMENT - 1) / NG_SEGMENT, levels = 2;
+    while (segments >>= 1) levels++;
+    size_t each = levels * (size_t)p->lanes;
+    int room = (int)(SUM_BYTES / (each * sizeof(REAL))), count = 0;
+    NAME(reduction) red[NG_MAX_OPS];
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        if (!ng_op_reduces(op) || op->level - 1 != pass) continue;
+        red[count] = (NAME(reduction)){op, i, (REAL *)(void *)r->sums + each * (size_t)count};
+        if (++count < room) continue;
+        NAME(reduce)(r, pass, red, count);
+        count = 0;
+    }
+    if (count) NAME(reduce)(r, pass, red, count);
+}
+
+static void NAME(store_pass)(NAME(row) * r) {
+    const ng_program *p = r->p;
+    for (size_t at = 0, n, hidden = (size_t)p->hidden; at < hidden; at += n) {
+        n = hidden - at < r->chunk ? hidden - at : r->chunk;
+        NAME(chunk_values)(r, p->passes - 1, at, n);
+        for (int i = 0; i < p->ops; i++) {
+            const ng_op *op = &p->op[i];
+            if (op->code == NG_STORE && !op->scalar)
+                NAME(store)(op->type, r->base[op->stream] + at * ng_types[op->type].bytes, n,
+                            NAME(slot)(r, op->a[0]));
+        }
+    }
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_STORE && p->op[i].scalar)
+            NAME(store)(p->op[i].type, r->base[p->op[i].stream], 1, &r->scalar[p->op[i].a[0]]);
+}
+
+/* Scalars that depend on reductions up to `level`. */
+static void NAME(scalars)(NAME(row) * r, int level) {
+    for (int i = 0; i < r->p->ops; i++) {
+        const ng_op *op = &r->p->op[i];
+        if (!op->scalar || op->level != level || ng_op_reduces(op) || op->code == NG_STORE)
+            continue;
+        if (op->code == NG_PEEK)
+            NAME(load)(op->type, r->base[op->stream], 1, &r->scalar[i]);
+        else
+            NAME(evaluate)(r, i, 1, &r->scalar[i]);
+    }
+}
+
+static void NAME(run_row)(const ng_program *p, const normgen_bound_args *args, size_t row) {
+    NAME(row) r;
+    r.p = p;
+    r.chunk = CHUNK;
+    while (r.chunk * sizeof(REAL) * (size_t)p->slots > SLOT_BYTES) r.chunk /= 2;
+    for (int s = 0; s < p->streams; s++) r.base[s] = ng_row_address(args, s, row);
+    NAME(scalars)(&r, 0);
+    for (int pass = 0; pass + 1 < p->passes; pass++) {
+        NAME(run_pass)(&r, pass);
+        NAME(scalars)(&r, pass + 1);
+    }
+    NAME(store_pass)(&r);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Schedules: how a row program runs. Axes stand in one table; which combinations are legal for a
+ * program and an ISA level is decided by one function. A schedule never changes bits. */
+#ifndef NG_SCHEDULE_H
+#define NG_SCHEDULE_H
+
+#include "cpu.h"
+#include "program.h"
+
+typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM } ng_store_kind;
+typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT } ng_prefetch;
+
+typedef struct ng_schedule {
+    int16_t vec;      /* bits of the vectors that arithmetic is done in */
+    int16_t block;    /* rows worked on together */
+    int16_t store;    /* ng_store_kind */
+    int16_t prefetch; /* ng_prefetch: of the next block's rows during the last pass */
+    int16_t overlap;  /* 1: the last pass of a block is fused with the first pass of the next */
+    uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
+} ng_schedule;
+
+typedef struct ng_axis_value {
+    const char *text;
+    int16_t value;
+} ng_axis_value;
+
+typedef struct ng_axis {
+    const char *name;
+    size_t offset;  /* of an int16_t in ng_schedule; of keep[] when per_value */
+    bool per_value; /* one word per crossing value, with commas; one word when all are the same */
+    const ng_axis_value *values; /* simplest first, ended by a NULL text */
+    const char *help;
+} ng_axis;
+#define NG_AXIS_COUNT 6
+extern const ng_axis ng_axes[NG_AXIS_COUNT];
+
+#define NG_SCHEDULE_TEXT 160
+#define NG_SCRATCH_BYTES (64 * 1024)
+#define NG_UNROLL_CAP 3000 /* estimated instructions of a fully unrolled kernel */
+
+/* Canonical text; NG_SCHEDULE_TEXT bytes. */
+void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);
+/* Reads text; E_SCHEDULE names what is wrong. The result may still be illegal for an ISA level. */
+normgen_status ng_schedule_parse(const ng_program *program, const char *text,
+                                 ng_schedule *schedule);
+/* Whether the generator can make this; if not, `reason` (NG_SCHEDULE_TEXT bytes, may be NULL) says
+ * why. */
+bool ng_schedule_legal(const ng_program *program, const ng_isa *isa, const ng_schedule *schedule,
+                       char *reason);
+/* All legal schedules of a program on an ISA level, simplest first (axis by axis, as indices into
+ * their values). *list is the caller's, freed with free(). E_MEMORY. */
+normgen_status ng_schedule_space(const ng_program *program, const ng_isa *isa, ng_schedule **list,
+                                 size_t *count);
+/* -1, 0 or 1: the order of simplicity. */
+int ng_schedule_compare(const ng_program *program, const ng_schedule *a, const ng_schedule *b);
+/* Alignment in bytes that bases and strides of the streamed outputs need; 1 when nothing is
+ * streamed. */
+size_t ng_schedule_alignment(const ng_program *program, const ng_schedule *schedule, int stream);
+/* Whether the store goes past the caches under this schedule (an output that is reloaded never
+ * does). */
+bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
+                         const ng_op *store);
+/* Elements of one vector of the compute type. */
+int ng_schedule_vector(const ng_program *program, const ng_schedule *schedule);
+
+#endif
