@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of schedule axes, and what follows from it: text, order of simplicity, enumeration.
+ * Which combinations are legal is decided by ng_schedule_legal alone. */
+#include "schedule.h"
+
+#include "error.h"
+#include "types.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const ng_axis_value vec_values[] = {{"128", 128}, {"256", 256}, {"512", 512}, {NULL, 0}};
+static const ng_axis_value block_values[] = {{"1", 1}, {"2", 2}, {"4", 4}, {"8", 8}, {NULL, 0}};
+static const ng_axis_value keep_values[] = {{"recompute", NG_RECOMPUTE},
+                                            {"reload", NG_RELOAD},
+                                            {"scratch", NG_SCRATCH},
+                                            {"regs", NG_REGS},
+                                            {NULL, 0}};
+static const ng_axis_value store_values[] = {
+    {"cached", NG_STORE_CACHED}, {"stream", NG_STORE_STREAM}, {NULL, 0}};
+static const ng_axis_value prefetch_values[] = {
+    {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {NULL, 0}};
+static const ng_axis_value overlap_values[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+
+#define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
+const ng_axis ng_axes[NG_AXIS_COUNT] = {
+    AXIS(vec, "bits of the vectors that arithmetic is done in"),
+    AXIS(block, "rows worked on together"),
+    {"keep", offsetof(ng_schedule, keep), true, keep_values,
+     "how each value that crosses passes gets there: computed again, reloaded from an output, kept "
+     "in a stack array, "
+     "kept in registers"},
+    AXIS(store, "cached, or streamed past the caches"),
+    AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass"),
+    AXIS(overlap, "yes: the last pass of a block runs together with the first pass of the next"),
+};
+
+/* ---- the index vector: one index per axis, one per crossing value for keep ---- */
+
+enum { INDICES = NG_AXIS_COUNT - 1 + NG_MAX_KEEP };
+
+typedef struct place {
+    const ng_axis *axis;
+    int value; /* which crossing value, of a per-value axis */
+} place;
+
+static int places_of(const ng_program *p, place places[INDICES]) {
+    int n = 0;
+    for (int i = 0; i < NG_AXIS_COUNT; i++)
+        for (int j = 0; j < (ng_axes[i].per_value ? p->keeps : 1); j++)
+            places[n++] = (place){&ng_axes[i], j};
+    return n;
+}
+
+static int get(const ng_schedule *s, place at) {
+    const char *base = (const char *)s + at.axis->offset;
+    int16_t v;
+    if (at.axis->per_value) return (unsigned char)base[at.value];
+    memcpy(&v, base, sizeof v);
+    return v;
+}
+
+static void set(ng_schedule *s, place at, int16_t v) {
+    char *base = (char *)s + at.axis->offset;
+    if (at.axis->per_value)
+        base[at.value] = (char)v;
+    else
+        memcpy(base, &v, sizeof v);
+}
+
+/* Index of the schedule's value in the axis, or -1. */
+static int index_of(const ng_schedule *s, place at) {
+    for (int i = 0; at.axis->values[i].text; i++)
+        if (at.axis->values[i].value == get(s, at)) return i;
+    return -1;
+}
+
+int ng_schedule_compare(const ng_program *p, const ng_schedule *a, const ng_schedule *b) {
+    place places[INDICES];
+    int n = places_of(p, places);
+    for (int i = 0; i < n; i++) {
+        int d = index_of(a, places[i]) - index_of(b, places[i]);
+        if (d) return d < 0 ? -1 : 1;
+    }
+    return 0;
+}
+
+/* ---- text ---- */
+
+static size_t print_keeps(const ng_program *p, const ng_schedule *s, const ng_axis *axis,
+                          char *text, size_t size) {
+    bool same = true;
+    for (int j = 1; j < p->keeps; j++) same = same && s->keep[j] == s->keep[0];
+    size_t at = 0;
+    for (int j = 0; j < (same ? 1 : p->keeps); j++) {
+        int i = p->keeps ? index_of(s, (place){axis, j}) : 0;
+        at += (size_t)snprintf(text + at, size - at, "%s%s", j ? "," : "",
+                               i < 0 ? "?" : axis->values[i].text);
+    }
+    return at;
+}
+
+void ng_schedule_text(const ng_program *p, const ng_schedule *s, char *text) {
+    size_t at = 0;
+    for (int i = 0; i < NG_AXIS_COUNT; i++) {
+        const ng_axis *axis = &ng_axes[i];
+        at += (size_t)snprintf(text + at, NG_SCHEDULE_TEXT - at, "%s%s=", i ? " " : "", axis->name);
+        if (axis->per_value) {
+            at += print_keeps(p, s, axis, text + at, NG_SCHEDULE_TEXT - at);
+            continue;
+        }
+        int v = index_of(s, (place){axis, 0});
+        at += (size_t)snprintf(text + at, NG_SCHEDULE_TEXT - at, "%s",
+                               v < 0 ? "?" : axis->values[v].text);
+    }
+}
+
+static normgen_status bad_axis(const ng_axis *axis, const char *value, size_t length) {
+    char allowed[80] = "";
+    for (const ng_axis_value *v = axis->values; v->text; v++) {
+        size_t at = strlen(allowed);
+        snprintf(allowed + at, sizeof allowed - at, " %s", v->text);
+    }
+    return ng_fail(NORMGEN_E_SCHEDULE, "schedule axis %s: '%.*s' is not allowed; it takes%s",
+                   axis->name, (int)(length < 60 ? length : 60), value, allowed);
+}
+
+static normgen_status parse_word(ng_schedule *s, place at, const char *text, size_t length) {
+    for (const ng_axis_value *v = at.axis->values; v->text; v++)
+        if (strlen(v->text) == length && memcmp(v->text, text, length) == 0) {
+            set(s, at, v->value);
+            return NORMGEN_OK;
+        }
+    return bad_axis(at.axis, text, length);
+}
+
+/* One word for all crossing values, or one for each. */
+static normgen_status parse_keeps(const ng_program *p, ng_schedule *s, const ng_axis *axis,
+                                  const char *text, size_t length) {
+    int n = 0;
+    for (size_t at = 0; at <= length; n++) {
+        size_t word = 0;
+        while (at + word < length && text[at + word] != ',') word++;
+        if (n >= NG_MAX_KEEP || (n && n >= p->keeps)) break;
+        normgen_status st = parse_word(s, (place){axis, n}, text + at, word);
+        if (st != NORMGEN_OK) return st;
+        at += word + 1;
+        if (at > length) {
+            n++;
+            break;
+        }
+    }
+    if (n == 1 || n == p->keeps) {
+        for (int j = n; j < p->keeps; j++) s->keep[j] = s->keep[0];
+        if (p->keeps == 0) s->keep[0] = 0;
+        if (memchr(text, ',', length) == NULL || n == p->keeps) return NORMGEN_OK;
+    }
+    return ng_fail(NORMGEN_E_SCHEDULE,
+                   "schedule axis keep: '%.*s' is not one word, nor one for each of the %d values",
+                   (int)(length < 60 ? length : 60), text, p->keeps);
+}
+
+#define BLANKS " \t\r\n"
+
+normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_schedule *schedule) {
+    ng_schedule s = {0};
+    unsigned given = 0;
+    for (const char *at = text + strspn(text, BLANKS); *at; at += strspn(at, BLANKS)) {
+        size_t length = strcspn(at, BLANKS), name = strcspn(at, "=" BLANKS);
+        int i = 0;
+        while (i < NG_AXIS_COUNT &&
+               !(strlen(ng_axes[i].name) == name && memcmp(ng_axes[i].name, at, name) == 0))
+            i++;
+        if (i == NG_AXIS_COUNT || name == length)
+            return ng_fail(NORMGEN_E_SCHEDULE, "schedule text: '%.*s' is not a known AXIS=VALUE",
+                           (int)(length < 60 ? length : 60), at);
+        if (given >> i & 1u)
+            return ng_fail(NORMGEN_E_SCHEDULE, "schedule axis %s is given twice", ng_axes[i].name);
+        given |= 1u << i;
+        const char *value = at + name + 1;
+        size_t n = length - name - 1;
+        normgen_status st = ng_axes[i].per_value
+                                ? parse_keeps(p, &s, &ng_axes[i], value, n)
+                                : parse_word(&s, (place){&ng_axes[i], 0}, value, n);
+        if (st != NORMGEN_OK) return st;
+        at += length;
+    }
+    for (int i = 0; i < NG_AXIS_COUNT; i++)
+        if (!(given >> i & 1u))
+            return ng_fail(NORMGEN_E_SCHEDULE, "schedule text lacks %s=…", ng_axes[i].name);
+    *schedule = s;
+    return NORMGEN_OK;
+}
+
+/* ---- legality ---- */
+
+int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
+    return s->vec / 8 / ng_types[p->compute].bytes;
+}
+
+static bool uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
+    for (int j = 0; j < p->keeps; j++)
+        if (s->keep[j] == r) return true;
+    return false;
+}
+
+bool ng_schedule_streams(const ng_program *p, const ng_schedule *s, const ng_op *store) {
+    if (s->store != NG_STORE_STREAM || store->scalar) return false;
+    for (int j = 0; j < p->keeps; j++) {
+        int from = s->keep[j] == NG_RELOAD ? ng_program_reload_store(p, j) : -1;
+        if (from >= 0 && &p->op[from] == store) return false;
+    }
+    return true;
+}
+
+size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stream) {
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_STORE && p->op[i].stream == stream &&
+            ng_schedule_streams(p, s, &p->op[i]))
+            return (size_t)s->vec / 8;
+    return 1;
+}
+
+/* Instructions of a kernel without loops: each operation once per vector, row and pass that needs
+ * it. */
+static int64_t unrolled_size(const ng_program *p, const ng_schedule *s) {
+    uint16_t passes[NG_MAX_OPS];
+    ng_program_demand(p, s->keep, passes);
+    int64_t per_vector = 0,
+            vectors = (p->hidden + ng_schedule_vector(p, s) - 1) / ng_schedule_vector(p, s);
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        if (op->code == NG_STORE || ng_op_reduces(op))
+            per_vector += 2;
+        else if (!op->scalar)
+            per_vector += 2 * __builtin_popcount(passes[i]);
+    }
+    return per_vector * vectors * s->block;
+}
+
+/* Why the residency of crossing value j is not legal, or NULL. */
+static const char *keep_problem(const ng_program *p, const ng_schedule *s, int j) {
+    if (s->keep[j] != NG_RELOAD) return NULL;
+    if (ng_program_reload_store(p, j) < 0) return "keep=reload: no output holds the value exactly";
+    /* The output is written in the value's first pass and may be an input of this call: after that
+     * pass no input may be read. */
+    uint16_t passes[NG_MAX_OPS];
+    ng_program_demand(p, s->keep, passes);
+    int first = ng_op_first_pass(&p->op[p->keep[j]]);
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_LOAD && !p->op[i].shared && passes[i] >> (first + 1))
+            return "keep=reload: an input is read again after the output is written";
+    return NULL;
+}
+
+static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
+    int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
+    int64_t scratch = 0;
+    bool streamed = false;
+    if (isa->max_vec == 0) return "the ISA level has no generated code";
+    if (s->vec > isa->max_vec) return "vec: wider than the ISA level has";
+    if (vector > p->lanes) return "vec: wider than the lanes of the sum";
+    for (int j = 0; j < p->keeps; j++) {
+        const char *why = keep_problem(p, s, j);
+        if (why) return why;
+        if (s->keep[j] == NG_SCRATCH) scratch += (p->hidden + vector) * csize * s->block;
+    }
+    if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
+    if (uses(p, s, NG_REGS) && unrolled_size(p, s) > NG_UNROLL_CAP)
+        return "keep=regs: too long without loops";
+    if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
+    if (s->overlap && uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
+    if (s->overlap && s->prefetch != NG_PREFETCH_NONE)
+        return "overlap: the next block is loaded anyway, no prefetch";
+    if (s->store != NG_STORE_STREAM) return NULL;
+    if (!isa->streams) return "store=stream: the ISA level has no streaming stores";
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        if (op->code != NG_STORE || !ng_schedule_streams(p, s, op)) continue;
+        if (p->hidden * ng_types[op->type].bytes >= s->vec / 8) streamed = true;
+    }
+    return streamed ? NULL : "store=stream: no output has a whole vector to stream";
+}
+
+bool ng_schedule_legal(const ng_program *p, const ng_isa *isa, const ng_schedule *s, char *reason) {
+    place places[INDICES];
+    const char *why = NULL;
+    int n = places_of(p, places);
+    for (int i = 0; i < n; i++)
+        if (index_of(s, places[i]) < 0) why = "a value stands in no axis";
+    if (!why) why = problem(p, isa, s);
+    if (why && reason) snprintf(reason, NG_SCHEDULE_TEXT, "%s", why);
+    return why == NULL;
+}
+
+/* ---- enumeration ---- */
+
+normgen_status ng_schedule_space(const ng_program *p, const ng_isa *isa, ng_schedule **list,
+                                 size_t *count) {
+    place places[INDICES];
+    int index[INDICES] = {0}, n = places_of(p, places);
+    size_t used = 0, capacity = 64;
+    ng_schedule *all = malloc(capacity * sizeof *all), s = {0};
+    for (;;) {
+        if (all && used == capacity) {
+            ng_schedule *grown = realloc(all, 2 * capacity * sizeof *all);
+            if (!grown) free(all);
+            all = grown;
+            capacity *= 2;
+        }
+        if (!all) return ng_fail(NORMGEN_E_MEMORY, "out of memory for %zu schedules", capacity);
+        for (int i = 0; i < n; i++) set(&s, places[i], places[i].axis->values[index[i]].value);
+        if (ng_schedule_legal(p, isa, &s, NULL)) all[used++] = s;
+        int i = n - 1; /* the odometer: the last place turns fastest */
+        while (i >= 0 && !places[i].axis->values[++index[i]].text) index[i--] = 0;
+        if (i < 0) break;
+    }
+    *list = all;
+    *count = used;
+    return NORMGEN_OK;
+}
