@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this machine is. ISA levels and known models stand in tables; detection is the only place
+ * that asks the processor or the kernel. A feature counts only if the operating system saves its
+ * registers, so CPUID alone is never believed. Everything is read once: CPUID traps on virtual
+ * machines and costs microseconds. This is the one file with architecture #ifs. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* sched_getaffinity, sched_getcpu */
+#endif
+#include "cpu.h"
+
+#include "error.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#else
+#error "normgen supports x86-64 and aarch64 only"
+#endif
+
+const char *const ng_feature_names[NG_FEATURE_COUNT] = {
+#define X(name) #name,
+    NG_FEATURES(X)
+#undef X
+};
+
+#define BIT(name) (1u << NG_FEATURE_##name)
+#define NEEDS_V3 (BIT(avx2) | BIT(fma) | BIT(f16c))
+#define NEEDS_V4                                                                                   \
+    (NEEDS_V3 | BIT(avx512f) | BIT(avx512bw) | BIT(avx512cd) | BIT(avx512dq) | BIT(avx512vl))
+#define NEEDS_BF16 (NEEDS_V4 | BIT(avx512bf16))
+#define X86_TRIPLE "x86_64-unknown-linux-gnu"
+#define ARM_TRIPLE "aarch64-unknown-linux-gnu"
+
+/* name, arch, required, max_vec, masks, native_bf16, streams, llvm_cpu, llvm_features, triple */
+const ng_isa ng_isas[] = {
+    {"x86-64", NG_X86_64, 0, 0, false, false, true, "x86-64", "", X86_TRIPLE},
+    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, false, false, true, "x86-64-v3", "", X86_TRIPLE},
+    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, true, false, true, "x86-64-v4", "", X86_TRIPLE},
+    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, true, true, true, "x86-64-v4", "+avx512bf16",
+     X86_TRIPLE},
+    {"aarch64", NG_AARCH64, BIT(neon), 128, false, false, false, "generic", "+neon", ARM_TRIPLE},
+};
+const size_t ng_isa_count = sizeof ng_isas / sizeof ng_isas[0];
+
+/* Interpreters, best first; the first whose features are there serves. */
+static const struct {
+    uint32_t required;
+    ng_interp_fn run;
+} interps[] = {
+#if defined(__x86_64__)
+    {NEEDS_V4, ng_interp_v4},
+    {NEEDS_V3, ng_interp_v3},
+#endif
+    {0, ng_interp_baseline},
+};
+
+/* Models of x86 processors: what the first and the last of that number could do, as levels. Says
+ * when a model number and the features beside it do not go together. */
+static const struct {
+    const char *vendor;
+    int family, first, last;
+    const char *name, *least, *most;
+} models[] = {
+    {"GenuineIntel", 6, 60, 60, "Haswell", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 61, 61, "Broadwell", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 63, 63, "Haswell server", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 69, 71, "Haswell or Broadwell", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 78, 78, "Skylake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 79, 79, "Broadwell server", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 85, 85, "Skylake to Cooper Lake server", "x86-64-v4", "x86-64-v4+bf16"},
+    {"GenuineIntel", 6, 86, 86, "Broadwell server", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 94, 94, "Skylake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 106, 108, "Ice Lake server", "x86-64-v4", "x86-64-v4"},
+    {"GenuineIntel", 6, 125, 126, "Ice Lake", "x86-64-v4", "x86-64-v4"},
+    {"GenuineIntel", 6, 140, 141, "Tiger Lake", "x86-64-v4", "x86-64-v4"},
+    {"GenuineIntel", 6, 142, 142, "Kaby Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 143, 143, "Sapphire Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"GenuineIntel", 6, 151, 154, "Alder Lake", "x86-64-v3", "x86-64-v4+bf16"},
+    {"GenuineIntel", 6, 158, 158, "Kaby or Coffee Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 165, 166, "Comet Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 167, 167, "Rocket Lake", "x86-64-v4", "x86-64-v4"},
+    {"GenuineIntel", 6, 170, 172, "Meteor Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 173, 174, "Granite Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"GenuineIntel", 6, 175, 175, "Sierra Forest", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 183, 191, "Raptor or Lunar Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 197, 198, "Arrow Lake", "x86-64-v3", "x86-64-v3"},
+    {"GenuineIntel", 6, 207, 207, "Emerald Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"AuthenticAMD", 23, 0, 255, "Zen to Zen 2", "x86-64-v3", "x86-64-v3"},
+    {"HygonGenuine", 24, 0, 255, "Dhyana", "x86-64-v3", "x86-64-v3"},
+    {"AuthenticAMD", 25, 0, 15, "Zen 3", "x86-64-v3", "x86-64-v3"},
+    {"AuthenticAMD", 25, 16, 31, "Zen 4", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"AuthenticAMD", 25, 32, 95, "Zen 3", "x86-64-v3", "x86-64-v3"},
+    {"AuthenticAMD", 25, 96, 127, "Zen 4", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"AuthenticAMD", 25, 160, 175, "Zen 4c", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+    {"AuthenticAMD", 26, 0, 255, "Zen 5", "x86-64-v4+bf16", "x86-64-v4+bf16"},
+};
+
+/* ---- levels ---- */
+
+const ng_isa *ng_isa_find(const char *name) {
+    for (size_t i = 0; i < ng_isa_count; i++)
+        if (strcmp(ng_isas[i].name, name) == 0) return &ng_isas[i];
+    return NULL;
+}
+
+bool ng_cpu_runs(const ng_cpu *cpu, const ng_isa *isa) {
+    return cpu->arch == isa->arch && (isa->required & ~cpu->features) == 0;
+}
+
+/* Level and interpreter that follow from the features. */
+static void choose(ng_cpu *cpu) {
+    for (size_t i = 0; i < ng_isa_count; i++)
+        if (ng_cpu_runs(cpu, &ng_isas[i])) cpu->isa = &ng_isas[i];
+    size_t i = 0;
+    while (interps[i].required & ~cpu->features) i++;
+    cpu->interp = interps[i].run;
+}
+
+/* ---- detection ---- */
+
+typedef enum level { L1D, L2, L3, LEVELS } level;
+
+/* What was found on the way and is worth a word to people; no part of the machine's key. */
+typedef struct facts {
+    bool hypervisor;
+    bool avx_disabled, avx512_disabled; /* claimed by CPUID, not saved by the system */
+    bool companions_missing;            /* AVX2 without the rest of x86-64-v3 */
+    bool from_system[LEVELS];           /* the processor did not tell this cache's size */
+    bool guessed[LEVELS];               /* nor did the system */
+    size_t size[LEVELS];
+    int online; /* cores */
+} facts;
+
+/* Sizes that no core of these architectures has are lies of a hypervisor or an emulator. */
+static bool plausible(level l, size_t bytes) {
+    static const size_t least[LEVELS] = {8u << 10, 64u << 10, 256u << 10};
+    static const size_t most[LEVELS] = {1u << 20, 256u << 20, (size_t)4 << 30};
+    return bytes >= least[l] && bytes <= most[l];
+}
+
+static bool read_line(const char *path, char *line, int size) {
+    FILE *f = fopen(path, "re");
+    if (!f) return false;
+    bool got = fgets(line, size, f) != NULL;
+    fclose(f);
+    return got;
+}
+
+/* Sizes as /sys tells them, of the core this runs on. */
+static void system_caches(size_t size[LEVELS]) {
+    int core = sched_getcpu();
+    for (int i = 0; i < 8; i++) {
+        char path[128], line[64];
+        int at = snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index%d/",
+                          core < 0 ? 0 : core, i);
+        char *leaf = path + at;
+        snprintf(leaf, 16, "level");
+        if (!read_line(path, line, sizeof line)) return;
+        long l = strtol(line, NULL, 10);
+        snprintf(leaf, 16, "type");
+        if (l < 1 || l > LEVELS || !read_line(path, line, sizeof line) || line[0] == 'I') continue;
+        snprintf(leaf, 16, "size");
+        if (!read_line(path, line, sizeof line)) continue;
+        char *unit;
+        unsigned long long n = strtoull(line, &unit, 10);
+        size[l - 1] = (size_t)n << (*unit == 'K' ? 10 : *unit == 'M' ? 20 : 0);
+    }
+}
+
+/* Fills in what the processor left out: from the system, else common sizes. A missing L3 is no
+ * trouble: then the L2 is the last level. */
+static void complete_caches(ng_cpu *cpu, facts *f) {
+    static const size_t common[LEVELS] = {32u << 10, 1u << 20, 8u << 20};
+    size_t told[LEVELS] = {0};
+    bool nothing = true;
+    if (!plausible(L1D, f->size[L1D]) || !plausible(L2, f->size[L2]) || f->size[L3] == 0)
+        system_caches(told);
+    for (level l = L1D; l < LEVELS; l++) {
+        if (plausible(l, f->size[l])) nothing = false;
+        if (plausible(l, f->size[l]) || (l == L3 && !nothing && told[l] == 0)) continue;
+        f->from_system[l] = plausible(l, told[l]);
+        f->guessed[l] = !f->from_system[l];
+        f->size[l] = f->from_system[l] ? told[l] : common[l];
+        if (f->from_system[l]) nothing = false;
+    }
+    cpu->l1d = f->size[L1D];
+    cpu->l2 = f->size[L2] > cpu->l1d ? f->size[L2] : cpu->l1d;
+    cpu->llc = f->size[L3] > cpu->l2 ? f->size[L3] : cpu->l2;
+}
+
+static void count_cores(ng_cpu *cpu, facts *f) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    f->online = online > 0 ? (int)online : 1;
+    cpu->cores = f->online;
+    cpu_set_t allowed; /* 1024 processors; on larger systems the call fails and all online count */
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) cpu->cores = CPU_COUNT(&allowed);
+    if (cpu->cores < 1) cpu->cores = 1;
+}
+
+#if defined(__x86_64__)
+
+typedef struct leaf {
+    uint32_t a, b, c, d;
+} leaf;
+
+/* The leaf, or zeros when it is beyond `max`. */
+static leaf cpuid(uint32_t max, uint32_t number, uint32_t sub) {
+    leaf l = {0};
+    if (number <= max) __cpuid_count(number, sub, l.a, l.b, l.c, l.d);
+    return l;
+}
+
+/* Which register states the system saves: bits 1 and 2 for AVX, 5 to 7 for AVX-512. */
+static uint32_t xcr0(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static uint32_t pick(uint32_t word, int bit, uint32_t feature) {
+    return word >> bit & 1u ? feature : 0;
+}
+
+/* Bits of leaf 1 ecx and leaf 7 ebx that x86-64-v3 has besides its vectors: compilers use them
+ * too. */
+#define COMPANIONS_1 (1u << 0 | 1u << 9 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 28)
+#define COMPANIONS_7 (1u << 3 | 1u << 8) /* BMI1, BMI2 */
+#define LZCNT (1u << 5)                  /* leaf 0x80000001 ecx */
+
+static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf extended, facts *f) {
+    uint32_t v3 =
+        pick(one.c, 12, BIT(fma)) | pick(one.c, 29, BIT(f16c)) | pick(seven.b, 5, BIT(avx2));
+    uint32_t v4 = pick(seven.b, 16, BIT(avx512f)) | pick(seven.b, 17, BIT(avx512dq)) |
+                  pick(seven.b, 28, BIT(avx512cd)) | pick(seven.b, 30, BIT(avx512bw)) |
+                  pick(seven.b, 31, BIT(avx512vl)) | pick(seven_one.a, 5, BIT(avx512bf16));
+    uint32_t saved = one.c >> 27 & 1u ? xcr0() : 0; /* OSXSAVE: xgetbv may be used */
+    bool companions = (one.c & COMPANIONS_1) == COMPANIONS_1 &&
+                      (seven.b & COMPANIONS_7) == COMPANIONS_7 && (extended.c & LZCNT);
+    bool avx = (saved & 0x6u) == 0x6u, avx512 = avx && (saved & 0xe0u) == 0xe0u;
+    f->companions_missing = (v3 & BIT(avx2)) && !companions;
+    f->avx_disabled = v3 && !avx;
+    f->avx512_disabled = v4 && !avx512;
+    if (!avx || !companions) return 0;
+    return avx512 ? v3 | v4 : v3;
+}
+
+/* Leaf 4 of Intel and 0x8000001D of AMD have one form. */
+static void processor_caches(uint32_t max, uint32_t number, size_t size[LEVELS]) {
+    for (uint32_t sub = 0; sub < 8; sub++) {
+        leaf l = cpuid(max, number, sub);
+        uint32_t type = l.a & 31u, depth = l.a >> 5 & 7u;
+        if (type == 0) return;
+        if (type == 2 || depth < 1 || depth > LEVELS) continue; /* instructions */
+        size[depth - 1] = (size_t)((l.b >> 22) + 1) * ((l.b >> 12 & 1023u) + 1) *
+                          ((l.b & 4095u) + 1) * ((size_t)l.c + 1);
+    }
+}
+
+static void name_model(ng_cpu *cpu, leaf zero, leaf one, uint32_t max_extended) {
+    memcpy(cpu->vendor, &zero.b, 4);
+    memcpy(cpu->vendor + 4, &zero.d, 4);
+    memcpy(cpu->vendor + 8, &zero.c, 4);
+    uint32_t family = one.a >> 8 & 15u, model = one.a >> 4 & 15u;
+    if (family == 6 || family == 15) model |= one.a >> 12 & 0xf0u;
+    if (family == 15) family += one.a >> 20 & 255u;
+    cpu->family = (int)family;
+    cpu->model = (int)model;
+    cpu->stepping = (int)(one.a & 15u);
+    for (uint32_t i = 0; i < 3 && max_extended >= 0x80000004u; i++) {
+        leaf l = cpuid(max_extended, 0x80000002u + i, 0);
+        memcpy(cpu->brand + 16 * i, &l, sizeof l);
+    }
+}
+
+static void detect(ng_cpu *cpu, facts *f) {
+    cpu->arch = NG_X86_64;
+    leaf zero = cpuid(0, 0, 0), one = cpuid(zero.a, 1, 0), seven = cpuid(zero.a, 7, 0);
+    leaf seven_one = seven.a >= 1 ? cpuid(zero.a, 7, 1) : (leaf){0};
+    uint32_t max_extended = cpuid(0x80000000u, 0x80000000u, 0).a;
+    leaf extended = cpuid(max_extended, 0x80000001u, 0);
+    name_model(cpu, zero, one, max_extended);
+    f->hypervisor = one.c >> 31;
+    cpu->detected = detect_features(one, seven, seven_one, extended, f);
+    if (extended.c >> 22 & 1u) /* AMD's topology extensions */
+        processor_caches(max_extended, 0x8000001du, f->size);
+    else
+        processor_caches(zero.a, 4, f->size);
+}
+
+#else
+
+#define HWCAP_NEON (1ul << 1)    /* "asimd" */
+#define HWCAP_IDREGS (1ul << 11) /* the system answers reads of the identification registers */
+
+static void name_model(ng_cpu *cpu, uint64_t midr) {
+    snprintf(cpu->vendor, sizeof cpu->vendor, "0x%02x", (unsigned)(midr >> 24 & 255u));
+    cpu->family = (int)(midr >> 16 & 15u);
+    cpu->model = (int)(midr >> 4 & 4095u);
+    cpu->stepping = (int)((midr >> 20 & 15u) << 4 | (midr & 15u));
+    snprintf(cpu->brand, sizeof cpu->brand, "implementer %s part 0x%03x", cpu->vendor,
+             (unsigned)cpu->model);
+}
+
+static void detect(ng_cpu *cpu, facts *f) {
+    unsigned long caps = getauxval(AT_HWCAP);
+    uint64_t midr = 0;
+    cpu->arch = NG_AARCH64;
+    cpu->detected = caps & HWCAP_NEON ? BIT(neon) : 0;
+    if (caps & HWCAP_IDREGS) __asm__ volatile("mrs %0, midr_el1" : "=r"(midr));
+    name_model(cpu, midr);
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    static const int names[LEVELS] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE,
+                                      _SC_LEVEL3_CACHE_SIZE};
+    for (level l = L1D; l < LEVELS; l++) {
+        long n = sysconf(names[l]);
+        f->size[l] = n > 0 ? (size_t)n : 0;
+    }
+#else
+    (void)f;
+#endif
+}
+
+#endif
+
+/* ---- the host ---- */
+
+static ng_cpu host;
+static facts host_facts;
+static char host_cap[64];
+static bool cap_is_wrong;
+static pthread_once_t host_once = PTHREAD_ONCE_INIT;
+
+static void apply_cap(ng_cpu *cpu) {
+    const char *cap = getenv("NORMGEN_ISA");
+    cpu->features = cpu->detected;
+    if (!cap || !*cap) return;
+    snprintf(host_cap, sizeof host_cap, "%s", cap);
+    cpu->cap = host_cap;
+    const ng_isa *isa = ng_isa_find(cap);
+    cap_is_wrong = !isa || isa->arch != cpu->arch;
+    if (!cap_is_wrong) cpu->features &= isa->required;
+}
+
+static void detect_host(void) {
+    detect(&host, &host_facts);
+    complete_caches(&host, &host_facts);
+    count_cores(&host, &host_facts);
+    apply_cap(&host);
+    choose(&host);
+}
+
+static normgen_status wrong_cap(void) {
+    char names[160];
+    size_t at = 0;
+    for (size_t i = 0; i < ng_isa_count && at < sizeof names; i++)
+        if (ng_isas[i].arch == host.arch)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at ? " " : "",
+                                   ng_isas[i].name);
+    return ng_fail(NORMGEN_E_ARGUMENT,
+                   "NORMGEN_ISA is '%s', which is no level of this architecture; it takes %s, or "
+                   "leave it unset",
+                   host_cap, names);
+}
+
+normgen_status ng_cpu_host(const ng_cpu **cpu) {
+    pthread_once(&host_once, detect_host);
+    *cpu = &host;
+    return cap_is_wrong ? wrong_cap() : NORMGEN_OK;
+}
+
+/* ---- text ---- */
+
+static int size_text(char *text, size_t size, size_t bytes) {
+    if (bytes % (1u << 20) == 0) return snprintf(text, size, "%zuM", bytes >> 20);
+    if (bytes % (1u << 10) == 0) return snprintf(text, size, "%zuK", bytes >> 10);
+    return snprintf(text, size, "%zu", bytes);
+}
+
+void ng_cpu_machine_text(const ng_cpu *cpu, char *text) {
+    char l1d[24], l2[24], llc[24];
+    size_text(l1d, sizeof l1d, cpu->l1d);
+    size_text(l2, sizeof l2, cpu->l2);
+    size_text(llc, sizeof llc, cpu->llc);
+    snprintf(text, NG_MACHINE_TEXT, "%s %s/%d/%d/%d isa=%s l1d=%s l2=%s llc=%s",
+             cpu->arch == NG_X86_64 ? "x86_64" : "aarch64", cpu->vendor, cpu->family, cpu->model,
+             cpu->stepping, cpu->isa->name, l1d, l2, llc);
+}
+
+/* ---- oddities ---- */
+
+typedef struct report {
+    void (*found)(void *ctx, const char *sentence);
+    void *ctx;
+} report;
+
+static void tell(const report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void tell(const report *r, const char *format, ...) {
+    char text[320];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    r->found(r->ctx, text);
+}
+
+static void odd_features(const ng_cpu *cpu, const report *r) {
+    uint32_t v4 = NEEDS_V4 & ~NEEDS_V3, has = cpu->detected & v4;
+    if ((cpu->detected & BIT(avx512bf16)) && !(cpu->detected & BIT(avx512vl)))
+        tell(r,
+             "The processor claims avx512bf16 without avx512vl: bf16 instructions are not used.");
+    if (has && has != v4)
+        tell(r, "The processor claims only a part of AVX-512 (f, bw, cd, dq, vl belong together): "
+                "AVX-512 is not used.");
+    if (has && (cpu->detected & NEEDS_V3) != NEEDS_V3)
+        tell(r, "The processor claims AVX-512 without avx2, fma and f16c: none of it is used.");
+    if (cpu->arch == NG_AARCH64 && !(cpu->detected & BIT(neon)))
+        tell(r, "The system does not report NEON, which every aarch64 processor has.");
+}
+
+static void odd_model(const ng_cpu *cpu, const report *r) {
+    if (cpu->arch != NG_X86_64) return;
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        if (strcmp(models[i].vendor, cpu->vendor) != 0 || models[i].family != cpu->family ||
+            cpu->model < models[i].first || cpu->model > models[i].last)
+            continue;
+        uint32_t least = ng_isa_find(models[i].least)->required;
+        uint32_t most = ng_isa_find(models[i].most)->required;
+        if (cpu->detected & NEEDS_BF16 & ~most)
+            tell(r,
+                 "The model number is that of %s, but the features are newer (%s at most): a "
+                 "hypervisor masks the model. Decisions follow the features.",
+                 models[i].name, models[i].most);
+        if (least & ~cpu->detected)
+            tell(r,
+                 "The model number is that of %s, which has %s, but not all of it is offered: a "
+                 "hypervisor, the firmware or the system hides it.",
+                 models[i].name, models[i].least);
+        return;
+    }
+    tell(r,
+         "Model %s/%d/%d is not known to this version: decisions follow its features, and tuning "
+         "pays more than usual.",
+         cpu->vendor, cpu->family, cpu->model);
+}
+
+static void odd_caches(const ng_cpu *cpu, const report *r) {
+    static const char *const names[LEVELS] = {"L1 data", "L2", "L3"};
+    size_t size[LEVELS] = {cpu->l1d, cpu->l2, cpu->llc};
+    for (level l = L1D; l < LEVELS; l++)
+        if (!plausible(l, size[l]))
+            tell(r,
+                 "The %s cache is said to have %zu bytes, which is not plausible: regimes may be "
+                 "wrong.",
+                 names[l], size[l]);
+    if (cpu->l2 < cpu->l1d || cpu->llc < cpu->l2)
+        tell(r, "Cache sizes do not grow from level to level: regimes may be wrong.");
+    if (cpu->llc == cpu->l2)
+        tell(r, "No cache beyond the L2 was found: the regime llc does not exist here.");
+}
+
+/* What only detection knows. */
+static void odd_detection(const facts *f, const report *r) {
+    static const char *const names[LEVELS] = {"L1 data", "L2", "L3"};
+    if (f->hypervisor)
+        tell(r, "This is a virtual machine: model, cache sizes and the share of the last-level "
+                "cache may not be what they seem.");
+    if (f->avx_disabled)
+        tell(r, "The processor has AVX but the system does not save its registers (XCR0): only the "
+                "interpreter can run.");
+    else if (f->avx512_disabled)
+        tell(r, "The processor has AVX-512 but the system does not save its registers (XCR0): "
+                "AVX-512 is not used.");
+    if (f->companions_missing)
+        tell(r, "The processor claims AVX2 without the rest of x86-64-v3 (BMI, LZCNT, MOVBE …): "
+                "only the interpreter can run.");
+    for (level l = L1D; l < LEVELS; l++) {
+        if (f->from_system[l])
+            tell(r, "The processor does not tell its %s cache; /sys says %zuK.", names[l],
+                 f->size[l] >> 10);
+        if (f->guessed[l])
+            tell(r, "The size of the %s cache is unknown; %zuK is assumed.", names[l],
+                 f->size[l] >> 10);
+    }
+}
+
+void ng_cpu_oddities(const ng_cpu *cpu, void (*found)(void *ctx, const char *sentence), void *ctx) {
+    report r = {found, ctx};
+    if (cpu == &host) odd_detection(&host_facts, &r);
+    odd_features(cpu, &r);
+    odd_model(cpu, &r);
+    odd_caches(cpu, &r);
+    if (cpu == &host && cpu->cores < host_facts.online)
+        tell(&r, "This process may run on %d of the %d cores that are online.", cpu->cores,
+             host_facts.online);
+    if (cpu == &host && cap_is_wrong)
+        tell(&r, "NORMGEN_ISA=%s names no level and caps nothing.", cpu->cap);
+    else if (cpu->cap)
+        tell(&r, "NORMGEN_ISA=%s caps the instructions that are used.", cpu->cap);
+}
