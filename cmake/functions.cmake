@@ -18,8 +18,8 @@ endfunction()
 function(normgen_embed target file symbol)
     set(header ${PROJECT_BINARY_DIR}/generated/${symbol}.h)
     add_custom_command(OUTPUT ${header}
-        COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_CURRENT_SOURCE_DIR}/${file} -DSYMBOL=${symbol}
-            -DOUTPUT=${header} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+        COMMAND ${CMAKE_COMMAND} -DIN=${CMAKE_CURRENT_SOURCE_DIR}/${file} -DNAME=${symbol}
+            -DOUT=${header} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
         DEPENDS ${file} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
     target_sources(${target} PRIVATE ${header})
 endfunction()

@@ -30,6 +30,7 @@ if(NOT llvm_library)
     message(FATAL_ERROR "${llvm_libdir} has no shared libLLVM-${llvm_major}. A static one would clash "
         "with other LLVMs in a host program; normgen links the shared one only.")
 endif()
+set(NORMGEN_LLVM_VERSION ${llvm_version} CACHE INTERNAL "")
 message(STATUS "LLVM ${llvm_version}: ${llvm_library}")
 
 add_library(llvm INTERFACE)
@@ -37,4 +38,4 @@ target_include_directories(llvm SYSTEM INTERFACE ${llvm_includedir})
 target_link_libraries(llvm INTERFACE ${llvm_library})
 
 find_package(PkgConfig REQUIRED)
-pkg_search_module(LUA REQUIRED IMPORTED_TARGET lua5.4 lua-5.4 lua54)
+pkg_search_module(LUA REQUIRED IMPORTED_TARGET lua5.4 lua-5.4 lua54 "lua >= 5.4")
