@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Element types in memory, and the conversions of docs/numerics.md rule 6. Vectors travel to and
+ * from memory as integers: LLVM loses non-temporal stores of vectors cast from bfloat, and breaks
+ * conversions of bfloat into calls. */
+#include "lower.h"
+
+#include "types.h"
+
+#include <assert.h>
+
+static ng_t vector_of(ng_t element, unsigned n) { return LLVMVectorType(element, n); }
+static ng_t floats(const ng_build *g, unsigned n) { return vector_of(g->t_float, n); }
+
+ng_t ng_memory_type(const ng_build *g, int type, unsigned n) {
+    return vector_of(LLVMIntTypeInContext(g->context, 8u * ng_types[type].bytes), n);
+}
+
+static ng_v real_of_float(const ng_lower *l, ng_v v) {
+    if (l->p->compute == NORMGEN_F32) return v;
+    return LLVMBuildFPExt(l->g.b, v, vector_of(l->t_real, LLVMGetVectorSize(LLVMTypeOf(v))), "");
+}
+
+static ng_v float_of_real(const ng_lower *l, ng_v v) {
+    if (l->p->compute == NORMGEN_F32) return v;
+    return LLVMBuildFPTrunc(l->g.b, v, floats(&l->g, LLVMGetVectorSize(LLVMTypeOf(v))), "");
+}
+
+ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    ng_t t_int = vector_of(g->t_i32, n);
+    switch (type) {
+    case NORMGEN_F32: return real_of_float(l, ng_bitcast(g, v, floats(g, n)));
+    case NORMGEN_F64:
+        v = ng_bitcast(g, v, vector_of(g->t_double, n));
+        return l->p->compute == NORMGEN_F64 ? v : LLVMBuildFPTrunc(g->b, v, floats(g, n), "");
+    case NORMGEN_BF16:
+        v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t_int, ""), ng_int_const(t_int, 16), "");
+        return real_of_float(l, ng_bitcast(g, v, floats(g, n)));
+    default:
+        v = ng_bitcast(g, v, vector_of(g->t_half, n));
+        return real_of_float(l, LLVMBuildFPExt(g->b, v, floats(g, n), ""));
+    }
+}
+
+/* The same operations as ng_to_bf16 in types.h. */
+static ng_v bf16_by_integers(const ng_build *g, ng_v v) {
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    ng_t t = vector_of(g->t_i32, n);
+    ng_v v_u = ng_bitcast(g, v, t), v_high = LLVMBuildLShr(g->b, v_u, ng_int_const(t, 16), "");
+    ng_v v_odd = LLVMBuildAnd(g->b, v_high, ng_int_const(t, 1), "");
+    ng_v v_up = LLVMBuildAdd(g->b, v_u, LLVMBuildAdd(g->b, v_odd, ng_int_const(t, 0x7fff), ""), "");
+    ng_v v_rounded = LLVMBuildLShr(g->b, v_up, ng_int_const(t, 16), "");
+    ng_v v_quiet = LLVMBuildOr(g->b, v_high, ng_int_const(t, 0x40), "");
+    ng_v v_is_nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
+    ng_v v_r = LLVMBuildSelect(g->b, v_is_nan, v_quiet, v_rounded, "");
+    ng_v v_exponent = LLVMBuildAnd(g->b, v_u, ng_int_const(t, 0x7f800000), "");
+    ng_v v_tiny = LLVMBuildICmp(g->b, LLVMIntEQ, v_exponent, ng_int_const(t, 0), "");
+    ng_v v_zero = LLVMBuildAnd(g->b, v_high, ng_int_const(t, 0x8000), "");
+    v_r = LLVMBuildSelect(g->b, v_tiny, v_zero, v_r, "");
+    return LLVMBuildTrunc(g->b, v_r, vector_of(g->t_i16, n), "");
+}
+
+/* AVX512-BF16: one instruction makes one full vector of two vectors of floats. Other sizes: NULL.
+ */
+static ng_v bf16_by_instruction(const ng_build *g, ng_v v) {
+    static const struct {
+        unsigned floats;
+        bool pair;
+        const char *name;
+    } forms[] = {{8, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.128"},
+                 {16, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.256"},
+                 {32, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.512"}};
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    bool alone = n == 16; /* one zmm: narrowed on its own, to half a vector */
+    ng_v args[2];
+    if (alone) {
+        ng_v v_r = ng_intrinsic(g, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &v, 1);
+        return ng_bitcast(g, v_r, vector_of(g->t_i16, n));
+    }
+    for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (forms[i].floats != n) continue;
+        args[0] = ng_subvector(g, v, n / 2, n / 2); /* the first operand becomes the upper half */
+        args[1] = ng_subvector(g, v, 0, n / 2);
+        return ng_bitcast(g, ng_intrinsic(g, forms[i].name, NULL, 0, args, 2),
+                          vector_of(g->t_i16, n));
+    }
+    return NULL;
+}
+
+ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    ng_t t_memory = ng_memory_type(g, type, n);
+    if (type == NORMGEN_F64) {
+        if (l->p->compute == NORMGEN_F32)
+            v = LLVMBuildFPExt(g->b, v, vector_of(g->t_double, n), "");
+        return ng_bitcast(g, v, t_memory);
+    }
+    v = float_of_real(l, v);
+    if (type == NORMGEN_F32) return ng_bitcast(g, v, t_memory);
+    if (type == NORMGEN_F16)
+        return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t_memory);
+    ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(g, v) : NULL;
+    return v_native ? v_native : bf16_by_integers(g, v);
+}
+
+/* ---- parts of vectors ---- */
+
+/* llvm.masked.load / store of integers. */
+static ng_v masked(const ng_lower *l, bool store, ng_v v, ng_v v_ptr, unsigned n, unsigned count,
+                   unsigned align) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v), types[2] = {t, g->t_ptr};
+    ng_v v_mask = ng_first_mask(g, n, count), v_align = ng_i32(g, (int32_t)align);
+    if (NG_MASKED_ALIGN_OPERAND) {
+        ng_v load_args[4] = {v_ptr, v_align, v_mask, LLVMConstNull(t)},
+             store_args[4] = {v, v_ptr, v_align, v_mask};
+        return store ? ng_intrinsic(g, "llvm.masked.store", types, 2, store_args, 4)
+                     : ng_intrinsic(g, "llvm.masked.load", types, 2, load_args, 4);
+    }
+    ng_v load_args[3] = {v_ptr, v_mask, LLVMConstNull(t)}, store_args[3] = {v, v_ptr, v_mask};
+    ng_v v_call = store ? ng_intrinsic(g, "llvm.masked.store", types, 2, store_args, 3)
+                        : ng_intrinsic(g, "llvm.masked.load", types, 2, load_args, 3);
+    LLVMSetInstrParamAlignment(v_call, store ? 2 : 1, align);
+    return v_call;
+}
+
+/* Calls piece(from, count) for pieces of 2^k elements that make up the first `count`. */
+#define FOR_PIECES(from, size, count)                                                              \
+    for (unsigned from = 0, size = 1u << 7; size; size >>= 1)                                      \
+        for (; count - from >= size; from += size)
+
+ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsigned count) {
+    const ng_build *g = &l->g;
+    unsigned bytes = ng_types[type].bytes;
+    ng_v v_all = LLVMConstNull(ng_memory_type(g, type, n));
+    if (l->isa->masks) return masked(l, false, v_all, v_ptr, n, count, bytes);
+    FOR_PIECES(from, size, count) {
+        ng_v v_piece = ng_load(g, ng_memory_type(g, type, size),
+                               ng_offset(g, v_ptr, ng_i64(g, from * bytes)), bytes);
+        int mask[64];
+        for (unsigned i = 0; i < n; i++)
+            mask[i] = (int)(i >= from && i < from + size ? n + i - from : i);
+        v_all = ng_shuffle(g, v_all, ng_subvector(g, v_piece, 0, n), mask, n);
+    }
+    return v_all;
+}
+
+void ng_store_partial(const ng_lower *l, int type, ng_v v, ng_v v_ptr, unsigned count) {
+    const ng_build *g = &l->g;
+    unsigned bytes = ng_types[type].bytes, n = LLVMGetVectorSize(LLVMTypeOf(v));
+    if (l->isa->masks) {
+        masked(l, true, v, v_ptr, n, count, bytes);
+        return;
+    }
+    FOR_PIECES(from, size, count) {
+        ng_store(g, ng_subvector(g, v, from, size), ng_offset(g, v_ptr, ng_i64(g, from * bytes)),
+                 bytes);
+    }
+}
+
+void ng_store_stream(const ng_lower *l, ng_v v, ng_v v_ptr) {
+    const ng_build *g = &l->g;
+    unsigned bits = (unsigned)l->s->vec;
+    /* An empty assembler statement hides where the value came from: without it LLVM splits or loses
+     * non-temporal stores of converted values. It costs no instruction. */
+    ng_t t = floats(g, bits / 32), t_asm = LLVMFunctionType(t, &t, 1, false);
+    ng_v v_asm =
+        LLVMGetInlineAsm(t_asm, "", 0, "=v,0", 4, false, false, LLVMInlineAsmDialectATT, false);
+    v = ng_bitcast(g, v, t);
+    v = LLVMBuildCall2(g->b, t_asm, v_asm, &v, 1, "");
+    ng_v v_store = ng_store(g, v, v_ptr, bits / 8);
+    LLVMValueRef one = ng_i32(g, 1);
+    LLVMMetadataRef node =
+        LLVMMDNodeInContext2(g->context, (LLVMMetadataRef[]){LLVMValueAsMetadata(one)}, 1);
+    LLVMSetMetadata(v_store, LLVMGetMDKindIDInContext(g->context, "nontemporal", 11),
+                    LLVMMetadataAsValue(g->context, node));
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lowering, from row program and schedule to one LLVM function. Split by concern:
+ *   lower.c    the function: blocks of rows, addressing, overlap
+ *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
+ *   values.c   the value of an operation for a slice of elements, or for the rows of a block
+ *   reduce.c   accumulators, the binary counter over segments, the fold over lanes
+ *   convert.c  memory types to and from the compute type
+ *   move.c     the limit
+ * None of them knows what a program means. */
+#ifndef NG_LOWER_H
+#define NG_LOWER_H
+
+#include "build.h"
+#include "cpu.h"
+#include "schedule.h"
+
+enum {
+    MAX_BLOCK = 8,         /* rows worked on together */
+    MAX_SLICE = 4,         /* vectors of a slice */
+    MAX_REDUCTIONS = 8,    /* of one pass */
+    MAX_LANE_VECTORS = 128 /* 256 lanes of f64 in 128-bit vectors */
+};
+
+/* One function being made. */
+typedef struct ng_lower {
+    ng_build g;
+    const ng_program *p;
+    const ng_schedule *s;
+    const ng_isa *isa;
+    bool limit; /* move bytes, compute nothing */
+    int vector; /* elements of a vector of the compute type */
+    int real_bytes;
+    ng_t t_real, t_vec, t_int;   /* compute type, a vector of it, the integer of its size */
+    uint16_t passes[NG_MAX_OPS]; /* in which passes an operation is computed under this schedule */
+    bool unrolled;               /* no loops over elements: some value is kept in registers */
+    ng_v v_args, v_first, v_last, v_per_outer;
+    ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
+    ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
+    ng_v counter;              /* stack array for the binary counter of segment sums */
+} ng_lower;
+
+/* A block of rows being worked on, and what is known about it so far. */
+typedef struct ng_rows {
+    int n; /* rows */
+    ng_v v_outer[MAX_BLOCK],
+        v_inner[MAX_BLOCK]; /* position: row / rows_per_outer, row % rows_per_outer */
+    ng_v base[NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* addresses of first elements */
+    ng_v scalar[NG_MAX_OPS];                   /* <n x real>: scalar values, once computed */
+    ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */
+    ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
+} ng_rows;
+
+/* Some neighbouring elements: whole vectors, then perhaps a part of one. */
+typedef struct ng_slice {
+    ng_v v_at;   /* index of the first element */
+    int64_t at;  /* the same when it is known (unrolled), else its offset in the loop's step */
+    int vectors; /* 1 to MAX_SLICE, the partial one included */
+    int partial; /* elements of the last vector when it is partial, else 0 */
+} ng_slice;
+
+/* A pass over the elements of a block. */
+typedef struct ng_work {
+    ng_rows *rows;
+    int pass;
+    ng_rows *prefetch; /* rows to prefetch meanwhile, or NULL */
+} ng_work;
+
+/* sweep.c: runs one or two passes over the same elements, each for its own rows; leaves the
+ * reductions' results in rows->scalar. */
+void ng_sweep(ng_lower *l, const ng_work *work, int works);
+
+/* values.c */
+typedef struct ng_values {
+    ng_lower *l;
+    const ng_work *work;
+    ng_slice slice;
+    ng_v memo[NG_MAX_OPS][MAX_BLOCK][MAX_SLICE];
+} ng_values;
+void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice);
+/* Elem value of operation i for a row of the block: an array of slice.vectors vectors. Evaluated
+ * once per slice. */
+const ng_v *ng_value(ng_values *e, int i, int row);
+/* Computes the scalars that the pass needs, and their broadcasts, where the builder stands. */
+void ng_prepare_scalars(ng_lower *l, const ng_work *work);
+/* Scalar value of operation i: <rows x real>. */
+ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i);
+/* Writes what the pass has to write for this slice and row; elements, not scalars. */
+void ng_store_slice(ng_values *e, int row);
+void ng_store_scalars(ng_lower *l, ng_rows *rows);
+/* Address of the slice's vector k in a stream's row. */
+ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,
+                        const ng_slice *slice, int k);
+
+/* reduce.c */
+typedef struct ng_reductions {
+    int n;
+    struct {
+        int op, work;
+    } item[MAX_REDUCTIONS];
+    unsigned lane_vectors; /* of one row of one reduction */
+    unsigned total;        /* of all */
+    ng_v *acc;             /* [item][row][lane vector], total of them */
+} ng_reductions;
+/* Finds the reductions of the passes; acc is allocated with ng_reductions_size elements by the
+ * caller. */
+void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductions *r);
+void ng_reductions_zero(ng_lower *l, ng_reductions *r);
+/* Adds a slice of one row of one pass. */
+void ng_accumulate(ng_values *e, ng_reductions *r, const ng_work *work, int work_index, int row);
+/* A finished segment, number v_segment, into the counter in memory. */
+void ng_carry(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_segment);
+/* acc of the last segment (or nothing when it is in the counter as well) plus the `segments` that
+ * the counter holds; then the fold over lanes into rows->scalar. */
+void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail);
+/* a + b, or the maximum of bits. */
+ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b);
+/* Bytes of the counter for all reductions of the program. */
+uint64_t ng_counter_vectors(const ng_lower *l);
+
+/* convert.c */
+/* Integer vector type that a vector of n elements of an element type is loaded and stored as. */
+ng_t ng_memory_type(const ng_build *g, int type, unsigned n);
+/* From memory form to <n x real>, and back. */
+ng_v ng_widen(const ng_lower *l, int type, ng_v v_memory);
+ng_v ng_narrow(const ng_lower *l, int type, ng_v v_real);
+/* The first `count` of n elements at an address; the others are zero. */
+ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsigned count);
+void ng_store_partial(const ng_lower *l, int type, ng_v v_memory, ng_v v_ptr, unsigned count);
+/* A whole vector that goes past the caches. */
+void ng_store_stream(const ng_lower *l, ng_v v_memory, ng_v v_ptr);
+
+/* move.c: moves the bytes of one slice for a row of the block. */
+void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);
+
+/* lower.c: adds the function `symbol` to the module of l->g. Fails only for want of memory. */
+bool ng_lower_function(ng_lower *l, const char *symbol);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The limit: the fastest way to move a spec's bytes, as a kernel with the same loops and stores but
+ * no arithmetic. In each slice every byte of every input row is loaded and every byte of every
+ * output row is stored; vectors loaded in excess are ORed into stored ones, and loaded ones repeat
+ * where the outputs are wider. */
+#include "lower.h"
+
+#include "types.h"
+
+enum {
+    MOST = 256 /* pieces of one slice and stream: 64 elements of 8 bytes, in the worst case byte by
+                  byte */
+};
+
+typedef struct piece {
+    int64_t offset, bytes;
+} piece;
+
+/* Cuts n bytes into whole vectors and then powers of two. */
+static int cut(int64_t n, int64_t vector, piece *pieces) {
+    int count = 0;
+    for (int64_t at = 0, size = vector; at < n; at += size) {
+        while (size > n - at) size /= 2;
+        pieces[count++] = (piece){at, size};
+    }
+    return count;
+}
+
+static ng_t piece_type(const ng_lower *l, int64_t bytes) {
+    return LLVMVectorType(l->g.t_i8, (unsigned)bytes);
+}
+
+static ng_v place(ng_lower *l, const ng_rows *rows, int stream, int row, ng_v v_at,
+                  int64_t offset) {
+    const ng_build *g = &l->g;
+    ng_v v_bytes =
+        LLVMBuildMul(g->b, v_at, ng_i64(g, ng_types[l->p->stream[stream].type].bytes), "");
+    ng_v v = ng_offset(g, rows->base[stream][row], v_bytes);
+    return ng_offset(g, v, ng_i64(g, offset));
+}
+
+static int load_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements,
+                    ng_v *loaded) {
+    int n = 0;
+    piece pieces[MOST];
+    for (int s = 0; s < l->p->streams; s++) {
+        const ng_stream *stream = &l->p->stream[s];
+        if (stream->out || stream->extent != NG_ROW) continue;
+        int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
+        for (int i = 0; i < count; i++)
+            loaded[n++] = ng_load(&l->g, piece_type(l, pieces[i].bytes),
+                                  place(l, rows, s, row, v_at, pieces[i].offset), 1);
+    }
+    return n;
+}
+
+/* v with the type of `bytes` bytes: cut short, or filled up with zeros. */
+static ng_v fit(ng_lower *l, ng_v v, int64_t bytes) {
+    unsigned have = LLVMGetVectorSize(LLVMTypeOf(v)), want = (unsigned)bytes;
+    int mask[64];
+    if (have == want) return v;
+    for (unsigned i = 0; i < want; i++) mask[i] = (int)(i < have ? i : have);
+    return ng_shuffle(&l->g, v, LLVMConstNull(LLVMTypeOf(v)), mask, want);
+}
+
+static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements,
+                      ng_v *loaded, int n) {
+    int used = 0, stores = 0, total = 0;
+    piece pieces[MOST];
+    for (int s = 0; s < l->p->streams; s++) {
+        const ng_stream *stream = &l->p->stream[s];
+        if (stream->out && stream->extent == NG_ROW)
+            total += cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
+    }
+    for (int s = 0; s < l->p->streams; s++) {
+        const ng_stream *stream = &l->p->stream[s];
+        if (!stream->out || stream->extent != NG_ROW) continue;
+        int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
+        for (int i = 0; i < count; i++, stores++) {
+            ng_v v = fit(l, loaded[used++ % n], pieces[i].bytes);
+            for (int j = stores + total; j < n; j += total) /* surplus loads */
+                v = LLVMBuildOr(l->g.b, v, fit(l, loaded[j], pieces[i].bytes), "");
+            ng_v v_ptr = place(l, rows, s, row, v_at, pieces[i].offset);
+            if (l->s->store == NG_STORE_STREAM && pieces[i].bytes == l->s->vec / 8)
+                ng_store_stream(l, v, v_ptr);
+            else
+                ng_store(&l->g, v, v_ptr, 1);
+        }
+    }
+}
+
+void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements) {
+    ng_v loaded[2 * MOST];
+    int n = load_all(l, rows, row, v_at, elements, loaded);
+    store_all(l, rows, row, v_at, elements, loaded, n);
+}

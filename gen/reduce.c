@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reductions by docs/numerics.md rules 3 to 5: accumulators of `lanes` elements, a binary counter
+ * over segments of 1024 elements, and the fold of the lanes in halves. The order of additions is
+ * the rule's for every schedule. */
+#include "lower.h"
+
+#include <assert.h>
+
+/* Levels of the counter that the row's segments can reach. */
+static int64_t counter_levels(const ng_lower *l) {
+    int64_t segments = l->p->hidden / NG_SEGMENT, levels = 1;
+    while (segments >>= 1) levels++;
+    return levels;
+}
+
+static unsigned lane_vectors(const ng_lower *l) { return (unsigned)(l->p->lanes / l->vector); }
+
+uint64_t ng_counter_vectors(const ng_lower *l) {
+    uint64_t most = 0;
+    for (int pass = 0; pass + 1 < l->p->passes; pass++) {
+        uint64_t n = 0;
+        for (int i = 0; i < l->p->ops; i++)
+            n += ng_op_reduces(&l->p->op[i]) && l->p->op[i].level - 1 == pass;
+        if (n > most) most = n;
+    }
+    return most * (uint64_t)counter_levels(l) * (uint64_t)l->s->block * lane_vectors(l);
+}
+
+void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductions *r) {
+    r->n = 0;
+    r->total = 0;
+    r->lane_vectors = lane_vectors(l);
+    for (int w = 0; w < works; w++)
+        for (int i = 0; i < l->p->ops; i++) {
+            const ng_op *op = &l->p->op[i];
+            if (!ng_op_reduces(op) || op->level - 1 != work[w].pass) continue;
+            assert(r->n < MAX_REDUCTIONS);
+            r->item[r->n].op = i;
+            r->item[r->n++].work = w;
+            r->total += r->lane_vectors * (unsigned)work[w].rows->n;
+        }
+}
+
+void ng_reductions_zero(ng_lower *l, ng_reductions *r) {
+    for (unsigned i = 0; i < r->total; i++) r->acc[i] = LLVMConstNull(l->t_vec);
+}
+
+/* All reductions of one sweep belong to works with equally many rows. */
+static unsigned acc_index(const ng_reductions *r, const ng_work *work, int item, int row) {
+    return ((unsigned)item * (unsigned)work[r->item[item].work].rows->n + (unsigned)row) *
+           r->lane_vectors;
+}
+
+ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b) {
+    if (code != NG_AMAX) return LLVMBuildFAdd(l->g.b, v_a, v_b, "");
+    ng_t t = LLVMTypeOf(v_a), t_bits = LLVMVectorType(l->t_int, ng_vector_size(t));
+    ng_v args[2] = {ng_bitcast(&l->g, v_a, t_bits), ng_bitcast(&l->g, v_b, t_bits)};
+    return ng_bitcast(&l->g, ng_intrinsic(&l->g, "llvm.umax", &t_bits, 1, args, 2), t);
+}
+
+static ng_v add_vector(ng_values *e, const ng_op *op, ng_v v_acc, int k, int row) {
+    ng_lower *l = e->l;
+    ng_v v_a = ng_value(e, op->a[0], row)[k];
+    if (op->code == NG_SUM) return LLVMBuildFAdd(l->g.b, v_acc, v_a, "");
+    if (op->code == NG_DOT) {
+        ng_v args[3] = {v_a, ng_value(e, op->a[1], row)[k], v_acc};
+        return ng_intrinsic(&l->g, "llvm.fma", &l->t_vec, 1, args, 3);
+    }
+    ng_v v_abs = ng_intrinsic(&l->g, "llvm.fabs", &l->t_vec, 1, &v_a, 1);
+    return ng_combine(l, NG_AMAX, v_acc, v_abs);
+}
+
+void ng_accumulate(ng_values *e, ng_reductions *r, const ng_work *work, int work_index, int row) {
+    ng_lower *l = e->l;
+    const ng_slice *s = &e->slice;
+    for (int i = 0; i < r->n; i++) {
+        if (r->item[i].work != work_index) continue;
+        ng_v *acc = r->acc + acc_index(r, work, i, row);
+        for (int k = 0; k < s->vectors; k++) {
+            ng_v *lane = &acc[(s->at / l->vector + k) % r->lane_vectors];
+            ng_v v_next = add_vector(e, &l->p->op[r->item[i].op], *lane, k, row);
+            if (s->partial &&
+                k == s->vectors - 1) { /* lanes without an element keep what they have */
+                ng_v v_mask = ng_first_mask(&l->g, (unsigned)l->vector, (unsigned)s->partial);
+                v_next = LLVMBuildSelect(l->g.b, v_mask, v_next, *lane, "");
+            }
+            *lane = v_next;
+        }
+    }
+}
+
+/* ---- the binary counter ---- */
+
+/* Place of accumulator i at a level of the counter. */
+static ng_v counter_place(ng_lower *l, const ng_reductions *r, ng_v v_level, unsigned i) {
+    const ng_build *g = &l->g;
+    int64_t vector_bytes = l->s->vec / 8;
+    ng_v v_at = LLVMBuildMul(g->b, v_level, ng_i64(g, (int64_t)r->total * vector_bytes), "");
+    return ng_offset(g, ng_offset(g, l->counter, v_at), ng_i64(g, (int64_t)i * vector_bytes));
+}
+
+static int code_of(const ng_lower *l, const ng_reductions *r, const ng_work *work, unsigned i) {
+    unsigned rows = (unsigned)work[r->item[0].work].rows->n;
+    return l->p->op[r->item[i / (rows * r->lane_vectors)].op].code;
+}
+
+/* acc[i] = counter[level][i] + acc[i], older first */
+static void add_level(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_level) {
+    for (unsigned i = 0; i < r->total; i++) {
+        ng_v v_older =
+            ng_load(&l->g, l->t_vec, counter_place(l, r, v_level, i), (unsigned)l->s->vec / 8);
+        r->acc[i] = ng_combine(l, code_of(l, r, work, i), v_older, r->acc[i]);
+    }
+}
+
+void ng_carry(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_segment) {
+    /* for (level = 0; segment >> level & 1; level++) acc = counter[level] + acc;  counter[level] =
+     * acc */
+    const ng_build *g = &l->g;
+    LLVMBasicBlockRef b_entry = ng_block_here(g), b_test = ng_block_new(g, "carry");
+    LLVMBasicBlockRef b_add = ng_block_new(g, "carry_add"), b_done = ng_block_new(g, "carried");
+    LLVMBuildBr(g->b, b_test);
+    ng_block_start(g, b_test);
+    ng_v v_level = ng_phi(g, ng_i64(g, 0), b_entry), first_phi = NULL;
+    for (unsigned i = 0; i < r->total; i++) {
+        r->acc[i] = ng_phi(g, r->acc[i], b_entry);
+        if (i == 0) first_phi = r->acc[0];
+    }
+    ng_v v_bit = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, v_segment, v_level, ""), ng_i64(g, 1), "");
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntNE, v_bit, ng_i64(g, 0), ""), b_add, b_done);
+
+    ng_block_start(g, b_done);
+    for (unsigned i = 0; i < r->total; i++)
+        ng_store(g, r->acc[i], counter_place(l, r, v_level, i), (unsigned)l->s->vec / 8);
+
+    ng_block_start(g, b_add);
+    add_level(l, r, work, v_level);
+    ng_phi_add(v_level, LLVMBuildAdd(g->b, v_level, ng_i64(g, 1), ""), b_add);
+    LLVMBuildBr(g->b, b_test);
+    ng_v phi = first_phi;
+    for (unsigned i = 0; i < r->total; i++, phi = LLVMGetNextInstruction(phi))
+        ng_phi_add(phi, r->acc[i], b_add);
+    ng_block_start(g, b_done);
+}
+
+/* ---- the fold ---- */
+
+/* One vector in `rows` groups of `width` lanes becomes one with groups of half the width: lane j +=
+ * lane j + width/2. Two such vectors become one that has the groups of both. */
+static ng_v halve(ng_lower *l, int code, ng_v v_a, ng_v v_b, unsigned width) {
+    int low[128], high[128];
+    unsigned half = width / 2, n = 0, size = LLVMGetVectorSize(LLVMTypeOf(v_a)) * (v_b ? 2 : 1);
+    for (unsigned group = 0; group < size; group += width)
+        for (unsigned j = 0; j < half; j++, n++) {
+            low[n] = (int)(group + j);
+            high[n] = (int)(group + half + j);
+        }
+    if (!v_b) v_b = LLVMGetPoison(LLVMTypeOf(v_a));
+    return ng_combine(l, code, ng_shuffle(&l->g, v_a, v_b, low, n),
+                      ng_shuffle(&l->g, v_a, v_b, high, n));
+}
+
+/* Folds one vector of each row to <rows x real>. Rows share the vectors on the way: the additions
+ * of each row are the rule's, only side by side. */
+static ng_v fold_rows(ng_lower *l, int code, ng_v *v, int rows) {
+    unsigned width = (unsigned)l->vector;
+    for (; rows > 1 && width > 1; rows /= 2, width /= 2)
+        for (int i = 0; i < rows / 2; i++) v[i] = halve(l, code, v[2 * i], v[2 * i + 1], width);
+    for (; width > 1; width /= 2) v[0] = halve(l, code, v[0], NULL, width);
+    return ng_concat_all(&l->g, v, (unsigned)rows);
+}
+
+static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
+    const ng_work *w = &work[r->item[item].work];
+    int code = l->p->op[r->item[item].op].code;
+    ng_v v[MAX_BLOCK];
+    for (int row = 0; row < w->rows->n; row++) {
+        ng_v *acc = r->acc + acc_index(r, work, item, row);
+        for (unsigned half = r->lane_vectors / 2; half; half /= 2)
+            for (unsigned j = 0; j < half; j++) acc[j] = ng_combine(l, code, acc[j], acc[j + half]);
+        v[row] = acc[0];
+    }
+    w->rows->scalar[r->item[item].op] = fold_rows(l, code, v, w->rows->n);
+}
+
+void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail) {
+    bool have = tail;
+    for (int64_t level = 0; segments >> level; level++) {
+        if (!(segments >> level & 1)) continue;
+        ng_v v_level = ng_i64(&l->g, level);
+        if (have) {
+            add_level(l, r, work, v_level);
+            continue;
+        }
+        for (unsigned i = 0; i < r->total; i++)
+            r->acc[i] =
+                ng_load(&l->g, l->t_vec, counter_place(l, r, v_level, i), (unsigned)l->s->vec / 8);
+        have = true;
+    }
+    for (int item = 0; item < r->n; item++) fold(l, r, work, item);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values of operations: elem values for one slice of elements and one row, evaluated on demand and
+ * once; scalar values as a vector over the rows of the block. A value of shared streams only is
+ * evaluated once for all rows. */
+#include "lower.h"
+
+#include "types.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- one operation on vectors of any size ---- */
+
+static ng_v integer_of(const ng_lower *l, ng_v v) {
+    ng_t t = LLVMTypeOf(v);
+    return ng_bitcast(&l->g, v, LLVMVectorType(l->t_int, ng_vector_size(t)));
+}
+static ng_v real_of(const ng_lower *l, ng_v v) {
+    return ng_bitcast(&l->g, v, LLVMVectorType(l->t_real, ng_vector_size(LLVMTypeOf(v))));
+}
+
+static ng_v select_if(const ng_lower *l, ng_v v_condition, const ng_v *a) {
+    return LLVMBuildSelect(l->g.b, v_condition, a[2], a[3], "");
+}
+
+/* a: operands, all of vector type t. */
+static ng_v arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
+    const ng_build *g = &l->g;
+    ng_t t_bits = LLVMVectorType(l->t_int, LLVMGetVectorSize(t));
+    uint64_t k = (uint64_t)(int64_t)op->k;
+    ng_v v_a = ng_op_operands(op) > 0 ? integer_of(l, a[0]) : NULL;
+    ng_v v_b = ng_op_operands(op) > 1 ? integer_of(l, a[1]) : NULL;
+    switch ((ng_code)op->code) {
+    case NG_CONST:
+        return ng_real_const(t, l->p->compute == NORMGEN_F32 ? (double)(float)op->k : op->k);
+    case NG_BITS: return real_of(l, ng_int_const(t_bits, k));
+    case NG_ADD: return LLVMBuildFAdd(g->b, a[0], a[1], "");
+    case NG_SUB: return LLVMBuildFSub(g->b, a[0], a[1], "");
+    case NG_MUL: return LLVMBuildFMul(g->b, a[0], a[1], "");
+    case NG_DIV: return LLVMBuildFDiv(g->b, a[0], a[1], "");
+    case NG_FMA: return ng_intrinsic(g, "llvm.fma", &t, 1, a, 3);
+    case NG_SQRT: return ng_intrinsic(g, "llvm.sqrt", &t, 1, a, 1);
+    case NG_NEG: return LLVMBuildFNeg(g->b, a[0], "");
+    case NG_SELLT: return select_if(l, LLVMBuildFCmp(g->b, LLVMRealOLT, a[0], a[1], ""), a);
+    case NG_ROUND: return ng_widen(l, op->type, ng_narrow(l, op->type, a[0]));
+    case NG_SHL: return real_of(l, LLVMBuildShl(g->b, v_a, ng_int_const(t_bits, k), ""));
+    case NG_SHR: return real_of(l, LLVMBuildLShr(g->b, v_a, ng_int_const(t_bits, k), ""));
+    case NG_IADD: return real_of(l, LLVMBuildAdd(g->b, v_a, v_b, ""));
+    case NG_ISUB: return real_of(l, LLVMBuildSub(g->b, v_a, v_b, ""));
+    case NG_ISELLT: return select_if(l, LLVMBuildICmp(g->b, LLVMIntSLT, v_a, v_b, ""), a);
+    default: assert(!"an operation that is not elementwise"); return NULL;
+    }
+}
+
+/* ---- scalars ---- */
+
+/* Element 0 of the rows of the block. */
+static ng_v peek(ng_lower *l, const ng_rows *rows, const ng_op *op) {
+    const ng_build *g = &l->g;
+    ng_t t = ng_memory_type(g, op->type, 1);
+    ng_v v_all = LLVMGetPoison(ng_memory_type(g, op->type, (unsigned)rows->n));
+    for (int r = 0; r < rows->n; r++) {
+        ng_v v =
+            ng_load(g, LLVMGetElementType(t), rows->base[op->stream][r], ng_types[op->type].bytes);
+        v_all = LLVMBuildInsertElement(g->b, v_all, v, ng_i32(g, r), "");
+    }
+    return ng_widen(l, op->type, v_all);
+}
+
+ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i) {
+    const ng_op *op = &l->p->op[i];
+    ng_v a[4];
+    if (rows->scalar[i]) return rows->scalar[i];
+    assert(op->scalar && !ng_op_reduces(op));
+    if (op->code == NG_PEEK) return rows->scalar[i] = peek(l, rows, op);
+    for (int j = 0; j < ng_op_operands(op); j++) a[j] = ng_scalar(l, rows, op->a[j]);
+    return rows->scalar[i] = arithmetic(l, op, LLVMVectorType(l->t_real, (unsigned)rows->n), a);
+}
+
+void ng_prepare_scalars(ng_lower *l, const ng_work *work) {
+    const ng_program *p = l->p;
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        /* The first element of a row is read before anything is written to the row. */
+        if (op->code == NG_PEEK && work->pass == 0) ng_scalar(l, work->rows, i);
+        if (!op->scalar || !(l->passes[i] >> work->pass & 1)) continue;
+        ng_v v = ng_scalar(l, work->rows, i);
+        for (int r = 0; r < work->rows->n; r++)
+            work->rows->splat[i][r] = ng_broadcast(&l->g, v, (unsigned)r, (unsigned)l->vector);
+    }
+    for (int i = 0; i < p->ops; i++) { /* scalars that are stored after the last pass */
+        const ng_op *op = &p->op[i];
+        if (op->code == NG_STORE && op->scalar && work->pass == p->passes - 1)
+            ng_scalar(l, work->rows, op->a[0]);
+    }
+}
+
+void ng_store_scalars(ng_lower *l, ng_rows *rows) {
+    for (int i = 0; i < l->p->ops; i++) {
+        const ng_op *op = &l->p->op[i];
+        if (op->code != NG_STORE || !op->scalar) continue;
+        ng_v v = ng_narrow(l, op->type, ng_scalar(l, rows, op->a[0]));
+        for (int r = 0; r < rows->n; r++) {
+            ng_v v_r = LLVMBuildExtractElement(l->g.b, v, ng_i32(&l->g, r), "");
+            ng_store(&l->g, v_r, rows->base[op->stream][r], ng_types[op->type].bytes);
+        }
+    }
+}
+
+/* ---- elements ---- */
+
+void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice) {
+    memset(e, 0, sizeof *e);
+    e->l = l;
+    e->work = work;
+    e->slice = slice;
+}
+
+static bool is_partial(const ng_slice *s, int k) { return s->partial && k == s->vectors - 1; }
+
+/* base + (at + k vectors) elements of `bytes` */
+static ng_v address(const ng_lower *l, ng_v v_base, const ng_slice *s, int k, int bytes) {
+    const ng_build *g = &l->g;
+    ng_v v_at = LLVMBuildMul(g->b, s->v_at, ng_i64(g, bytes), "");
+    ng_v v = ng_offset(g, v_base, v_at);
+    return ng_offset(g, v, ng_i64(g, (int64_t)k * l->vector * bytes));
+}
+
+ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row, const ng_slice *s,
+                        int k) {
+    return address(l, rows->base[stream][row], s, k, ng_types[l->p->stream[stream].type].bytes);
+}
+
+static void load_elements(ng_values *e, int stream, int row, ng_v *out) {
+    ng_lower *l = e->l;
+    int type = l->p->stream[stream].type;
+    unsigned n = (unsigned)l->vector;
+    for (int k = 0; k < e->slice.vectors; k++) {
+        ng_v v_ptr = ng_element_address(l, e->work->rows, stream, row, &e->slice, k);
+        ng_v v = is_partial(&e->slice, k)
+                     ? ng_load_partial(l, type, v_ptr, n, (unsigned)e->slice.partial)
+                     : ng_load(&l->g, ng_memory_type(&l->g, type, n), v_ptr, ng_types[type].bytes);
+        out[k] = ng_widen(l, type, v);
+    }
+}
+
+/* Number of the crossing value that operation i is, when the schedule keeps it; else -1. */
+static int kept_as(const ng_lower *l, int i) {
+    for (int j = 0; j < l->p->keeps; j++)
+        if (l->p->keep[j] == i && l->s->keep[j] != NG_RECOMPUTE) return j;
+    return -1;
+}
+
+static ng_v scratch_address(const ng_values *e, int j, int row, int k) {
+    const ng_lower *l = e->l;
+    int64_t pitch = (l->p->hidden + l->vector) * l->real_bytes;
+    ng_v v_row = ng_offset(&l->g, l->scratch[j], ng_i64(&l->g, pitch * row));
+    return address(l, v_row, &e->slice, k, l->real_bytes);
+}
+
+static ng_v *register_place(const ng_values *e, int j, int row) {
+    const ng_lower *l = e->l;
+    int64_t vectors = (l->p->hidden + l->vector - 1) / l->vector;
+    return e->work->rows->kept[j] + row * vectors + e->slice.at / l->vector;
+}
+
+/* A later pass than the one that computed the value. */
+static void recall(ng_values *e, int j, int row, ng_v *out) {
+    ng_lower *l = e->l;
+    if (l->s->keep[j] == NG_RELOAD) {
+        load_elements(e, l->p->op[ng_program_reload_store(l->p, j)].stream, row, out);
+        return;
+    }
+    for (int k = 0; k < e->slice.vectors; k++)
+        out[k] = l->s->keep[j] == NG_REGS ? register_place(e, j, row)[k]
+                                          : ng_load(&l->g, l->t_vec, scratch_address(e, j, row, k),
+                                                    (unsigned)l->real_bytes);
+}
+
+static void remember(ng_values *e, int j, int row, const ng_v *v) {
+    ng_lower *l = e->l;
+    for (int k = 0; k < e->slice.vectors; k++) {
+        if (l->s->keep[j] == NG_REGS) register_place(e, j, row)[k] = v[k];
+        if (l->s->keep[j] == NG_SCRATCH)
+            ng_store(&l->g, v[k], scratch_address(e, j, row, k), (unsigned)l->real_bytes);
+    }
+}
+
+static void compute(ng_values *e, int i, int row, ng_v *out) {
+    ng_lower *l = e->l;
+    const ng_op *op = &l->p->op[i];
+    const ng_v *elements[4] = {NULL};
+    for (int j = 0; j < ng_op_operands(op); j++)
+        if (!l->p->op[op->a[j]].scalar) elements[j] = ng_value(e, op->a[j], row);
+    for (int k = 0; k < e->slice.vectors; k++) {
+        ng_v a[4];
+        for (int j = 0; j < ng_op_operands(op); j++)
+            a[j] = elements[j] ? elements[j][k] : e->work->rows->splat[op->a[j]][row];
+        out[k] = arithmetic(l, op, l->t_vec, a);
+    }
+}
+
+const ng_v *ng_value(ng_values *e, int i, int row) {
+    const ng_op *op = &e->l->p->op[i];
+    int at = op->shared ? 0 : row, j = kept_as(e->l, i);
+    ng_v *out = e->memo[i][at];
+    if (out[0]) return out;
+    bool later = e->work->pass > ng_op_first_pass(op);
+    if (j >= 0 && later)
+        recall(e, j, row, out);
+    else if (op->code == NG_LOAD)
+        load_elements(e, op->stream, row, out);
+    else
+        compute(e, i, row, out);
+    if (j >= 0 && !later) remember(e, j, row, out);
+    return out;
+}
+
+/* ---- stores ---- */
+
+/* Vectors of the compute type that make one full vector of the stream's type. */
+static int group_of(const ng_lower *l, int type) {
+    int group = l->real_bytes / ng_types[type].bytes;
+    return group < 1 ? 1 : group;
+}
+
+/* One streaming store for each full vector of a value that is one or more of them. */
+static void stream_vectors(const ng_lower *l, ng_v v_memory, ng_v v_ptr) {
+    unsigned bytes = LLVMGetIntTypeWidth(LLVMGetElementType(LLVMTypeOf(v_memory))) / 8;
+    unsigned each = (unsigned)l->s->vec / 8 / bytes, n = LLVMGetVectorSize(LLVMTypeOf(v_memory));
+    for (unsigned from = 0; from < n; from += each)
+        ng_store_stream(l, ng_subvector(&l->g, v_memory, from, each),
+                        ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)from * bytes)));
+}
+
+static void store_elements(ng_values *e, const ng_op *op, int row, const ng_v *v) {
+    ng_lower *l = e->l;
+    int group = group_of(l, op->type), whole = e->slice.vectors - (e->slice.partial ? 1 : 0), n;
+    bool stream = ng_schedule_streams(l->p, l->s, op);
+    for (int k = 0; k < e->slice.vectors; k += n) {
+        n = k + group <= whole ? group : 1;
+        ng_v v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, k);
+        ng_v v_memory = ng_narrow(l, op->type, ng_concat_all(&l->g, v + k, (unsigned)n));
+        if (is_partial(&e->slice, k))
+            ng_store_partial(l, op->type, v_memory, v_ptr, (unsigned)e->slice.partial);
+        else if (stream && n * l->vector * ng_types[op->type].bytes * 8 >= l->s->vec)
+            stream_vectors(l, v_memory, v_ptr);
+        else
+            ng_store(&l->g, v_memory, v_ptr, ng_types[op->type].bytes);
+    }
+}
+
+/* The pass that a store is made in: the last one, unless its value is reloaded later. */
+static int store_pass(const ng_lower *l, int i) {
+    for (int j = 0; j < l->p->keeps; j++)
+        if (l->s->keep[j] == NG_RELOAD && ng_program_reload_store(l->p, j) == i)
+            return ng_op_first_pass(&l->p->op[l->p->keep[j]]);
+    return l->p->passes - 1;
+}
+
+void ng_store_slice(ng_values *e, int row) {
+    const ng_program *p = e->l->p;
+    const ng_v *v[NG_MAX_OPS] = {NULL};
+    for (int i = 0; i < p->ops; i++) /* all loads of this place before all stores */
+        if (p->op[i].code == NG_STORE && !p->op[i].scalar && store_pass(e->l, i) == e->work->pass)
+            v[i] = ng_value(e, p->op[i].a[0], row);
+    for (int i = 0; i < p->ops; i++)
+        if (v[i]) store_elements(e, &p->op[i], row, v[i]);
+}
