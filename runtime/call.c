@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From public arguments to a bound call. The ordinary case is a short walk over the program's
- * streams without divisions or branches that miss; what it cannot vouch for is looked at exactly,
- * out of line, and only there found wrong. Nothing is
- * allocated. It must not know what a program means: names and offsets come from the role table. */
+ * streams without a division or a branch that misses; what it cannot vouch for is looked at
+ * exactly, out of line, and only there found wrong. Nothing is allocated. It must not know what a
+ * program means: names and offsets come from the role table. */
 #include "call.h"
 
 #include "error.h"
@@ -16,10 +16,10 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define COLD __attribute__((noinline, cold))
 
-/* Rows [base + i * stride, + bytes), i < rows: what one stream touches. */
+/* What one stream touches: rows [base + i * stride, + bytes), i < rows. */
 typedef struct region {
-    uintptr_t base, end;
-    size_t bytes, stride, rows;
+    uintptr_t base;
+    size_t stride, bytes, rows;
 } region;
 
 /* ---- words ---- */
@@ -108,17 +108,15 @@ static bool meet(const region *a, const region *b) {
     }
 }
 
-/* In place: at one position a kernel loads before it stores, so one region may be both. */
-static inline bool in_place(const ng_program *p, const region *r, int o, int s) {
-    const ng_stream *so = &p->stream[o], *ss = &p->stream[s];
-    return !ss->out && ss->extent == so->extent && r[o].base == r[s].base &&
-           r[o].stride == r[s].stride && r[o].bytes == r[s].bytes;
+static bool same_rows(const region *a, const region *b) {
+    return a->base == b->base && a->stride == b->stride && a->bytes == b->bytes;
 }
 
-/* Output o against stream s. */
-static COLD normgen_status check_overlap(const ng_program *p, const region *r, int o, int s) {
+/* Output o against stream s. In place is fine: at one position a kernel loads before it stores. */
+static normgen_status check_overlap(const ng_program *p, const region *r, int o, int s) {
     const ng_stream *ss = &p->stream[s];
-    if (in_place(p, r, o, s) || !meet(&r[o], &r[s])) return NORMGEN_OK;
+    if (!ss->out && ss->extent == p->stream[o].extent && same_rows(&r[o], &r[s])) return NORMGEN_OK;
+    if (!meet(&r[o], &r[s])) return NORMGEN_OK;
     return ng_fail(NORMGEN_E_ARGUMENT,
                    "args.%s (%p, rows %zu bytes apart) overlaps args.%s (%p, %zu bytes apart); %s",
                    name_of(p, o), (void *)r[o].base, r[o].stride, name_of(p, s), (void *)r[s].base,
@@ -130,25 +128,27 @@ static COLD normgen_status check_overlap(const ng_program *p, const region *r, i
                          "size) or apart from it");
 }
 
-/* ---- binding ---- */
+/* ---- exact checks ---- */
 
-/* One stream's arguments, unchecked. `end` is that of whole strides: past the true end, if at all.
- */
-static inline region region_of(const ng_program *p, int s, const normgen_args *args) {
-    const ng_role_info *role = &ng_roles[p->stream[s].role];
-    size_t elements = role->extent == NG_SCALAR ? 1 : (size_t)p->hidden, stride = 0;
-    region r = {.bytes = elements * ng_types[p->stream[s].type].bytes};
-    memcpy(&r.base, (const char *)args + role->base, sizeof r.base);
-    if (role->stride) memcpy(&stride, (const char *)args + role->stride, sizeof stride);
-    r.stride = stride ? stride : r.bytes;
-    r.rows = role->extent == NG_SHARED ? 1 : args->rows;
-    r.end = r.base + r.rows * r.stride;
-    return r;
+static inline uintptr_t base_of(const ng_stream *stream, const normgen_args *args) {
+    uintptr_t base;
+    memcpy(&base, (const char *)args + stream->at, sizeof base);
+    return base;
 }
 
-/* Every rule, exactly, with words. */
+/* Bytes from row to row; a negative stride is a huge one here. */
+static inline size_t stride_of(const ng_stream *stream, const normgen_args *args) {
+    size_t stride = 0;
+    if (stream->stride) memcpy(&stride, (const char *)args + stream->stride, sizeof stride);
+    return stride ? stride : stream->row_bytes;
+}
+
+static inline size_t rows_of(const ng_stream *stream, const normgen_args *args) {
+    return stream->extent == NG_SHARED ? 1 : args->rows;
+}
+
 static normgen_status check_stream(const ng_program *p, int s, const region *r) {
-    size_t element = ng_types[p->stream[s].type].bytes, span;
+    size_t element = p->stream[s].element, span;
     if (!r->base || r->base % element) return bad_pointer(p, s, (const void *)r->base);
     if (r->stride > PTRDIFF_MAX || r->stride < r->bytes || r->stride % element)
         return bad_stride(p, s, (ptrdiff_t)r->stride, r->bytes);
@@ -158,9 +158,14 @@ static normgen_status check_stream(const ng_program *p, int s, const region *r) 
     return NORMGEN_OK;
 }
 
-static COLD normgen_status check_all(const ng_program *p, const region *r) {
+static COLD normgen_status check_all(const ng_program *p, const normgen_args *args) {
+    region r[NORMGEN_MAX_STREAMS];
     normgen_status status = NORMGEN_OK;
-    for (int s = 0; s < p->streams && status == NORMGEN_OK; s++) status = check_stream(p, s, &r[s]);
+    for (int s = 0; s < p->streams && status == NORMGEN_OK; s++) {
+        const ng_stream *t = &p->stream[s];
+        r[s] = (region){base_of(t, args), stride_of(t, args), t->row_bytes, rows_of(t, args)};
+        status = check_stream(p, s, &r[s]);
+    }
     for (int o = 0; o < p->streams; o++)
         for (int s = 0; s < p->streams && status == NORMGEN_OK; s++)
             if (p->stream[o].out && s != o && !(p->stream[s].out && s > o)) /* two outputs once */
@@ -168,43 +173,40 @@ static COLD normgen_status check_all(const ng_program *p, const region *r) {
     return status;
 }
 
-/* Whether the stream keeps the rules by a wide margin: spans below 2^62 bytes cannot wrap. */
-static inline bool plain_stream(const ng_program *p, int s, const region *r) {
-    size_t mask = ng_types[p->stream[s].type].bytes - 1u, span;
-    bool wraps = __builtin_mul_overflow(r->rows, r->stride, &span);
-    return (r->base != 0) & !wraps & (span >> 62 == 0) & (r->end >= r->base) &
-           (r->stride >= r->bytes) & (((r->base | r->stride) & mask) == 0);
+/* ---- binding ---- */
+
+/* Whether two streams with crossing address ranges are two inputs, or one of each in place. */
+static bool may_share(const ng_program *p, const normgen_stream *b, int s, int t) {
+    const ng_stream *x = &p->stream[s], *y = &p->stream[t];
+    if (!x->out && !y->out) return true;
+    return x->out != y->out && x->extent == y->extent && x->row_bytes == y->row_bytes &&
+           b[s].base == b[t].base && b[s].inner == b[t].inner;
 }
 
-/* Whether output o is far from, or in place of, each stream. */
-static inline bool plain_output(const ng_program *p, const region *r, int o) {
-    for (int s = 0; s < p->streams; s++)
-        if ((r[o].end > r[s].base) & (r[s].end > r[o].base) && s != o && !in_place(p, r, o, s))
-            return false;
-    return true;
-}
-
+/* Vouches for calls that keep the rules by a wide margin: strides and rows below 2^31, addresses
+ * that no span of that size carries past the end (a null base wraps), ranges apart or in place.
+ * Anything that leaves a bit of doubt is checked exactly. */
 static normgen_status bind(const ng_program *p, const normgen_args *args,
                            normgen_bound_args *bound) {
-    region r[NORMGEN_MAX_STREAMS];
-    bool plain = true;
-    int n = p->streams;
-    for (int s = 0; s < n; s++) {
-        r[s] = region_of(p, s, args);
-        plain &= plain_stream(p, s, &r[s]);
-    }
-    for (int s = 0; s < n; s++)
-        if (p->stream[s].out) plain = plain && plain_output(p, r, s);
-    if (UNLIKELY(!plain)) {
-        normgen_status status = check_all(p, r);
-        if (status != NORMGEN_OK) return status;
+    normgen_stream *b = bound->stream;
+    uintptr_t end[NORMGEN_MAX_STREAMS];
+    uint64_t doubt = args->rows >> 31;
+    bool outputs = false;
+    for (int s = 0; s < p->streams; s++) {
+        const ng_stream *stream = &p->stream[s];
+        uintptr_t base = base_of(stream, args);
+        size_t stride = stride_of(stream, args);
+        bool shared = stream->extent == NG_SHARED;
+        b[s] = (normgen_stream){(void *)base, shared ? 0 : (ptrdiff_t)stride, 0};
+        end[s] = base + (shared ? 1 : args->rows) * stride;
+        doubt |= stride >> 31 | (base - 1) >> 62 | (stride - stream->row_bytes) >> 62 |
+                 ((base | stride) & (stream->element - 1u));
+        outputs |= stream->out;
+        for (int t = 0; t < s && outputs; t++) /* what stands before all outputs may share memory */
+            if (end[s] > (uintptr_t)b[t].base && end[t] > base && !may_share(p, b, s, t)) doubt = 1;
     }
     bound->rows_per_outer = ROWS_PER_OUTER;
-    for (int s = 0; s < n; s++) {
-        ptrdiff_t inner = p->stream[s].extent == NG_SHARED ? 0 : (ptrdiff_t)r[s].stride;
-        bound->stream[s] = (normgen_stream){(void *)r[s].base, inner, 0};
-    }
-    return NORMGEN_OK;
+    return UNLIKELY(doubt) ? check_all(p, args) : NORMGEN_OK;
 }
 
 /* Arguments of a caller built with an older header: what it did not know is zero. */

@@ -7,7 +7,8 @@
 #include "program.h"
 
 /* Checks args against the program and resolves them. E_ARGUMENT names the array, the value and the
- * rule. */
+ * rule; *bound is scratch then (what normgen_run can spare: a copy of it costs as much as all the
+ * checks). */
 normgen_status ng_bind(const ng_program *program, const normgen_args *args,
                        normgen_bound_args *bound);
 

@@ -71,7 +71,8 @@ static int stream_of(ng_program *p, ng_role role, int type) {
         if (p->stream[s].role == role) return s;
     assert(p->streams < NORMGEN_MAX_STREAMS);
     const ng_role_info *r = &ng_roles[role];
-    p->stream[p->streams] = (ng_stream){(uint8_t)role, (uint8_t)type, (uint8_t)r->extent, r->out};
+    p->stream[p->streams] = (ng_stream){
+        .role = (uint8_t)role, .type = (uint8_t)type, .extent = (uint8_t)r->extent, .out = r->out};
     return p->streams++;
 }
 static int memory(ng_program *p, ng_code code, ng_role role, int type, int a) {
@@ -201,6 +202,16 @@ void ng_program_build(ng_program *p, const normgen_spec *s) {
 
 /* ---- what follows from the operations ---- */
 
+static void derive_streams(ng_program *p) {
+    for (int i = 0; i < p->streams; i++) {
+        ng_stream *s = &p->stream[i];
+        s->element = ng_types[s->type].bytes;
+        s->at = (uint16_t)ng_roles[s->role].base;
+        s->stride = (uint16_t)ng_roles[s->role].stride;
+        s->row_bytes = (uint32_t)(ng_stream_width(p, i) * s->element);
+    }
+}
+
 static void derive_shapes(ng_program *p) {
     for (int i = 0; i < p->ops; i++) {
         ng_op *op = &p->op[i];
@@ -292,6 +303,7 @@ static void assign_slots(ng_program *p) {
 
 void ng_program_finish(ng_program *p) {
     uint16_t passes[NG_MAX_OPS];
+    derive_streams(p);
     derive_shapes(p);
     p->passes = 1;
     for (int i = 0; i < p->ops; i++)

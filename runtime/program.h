@@ -25,9 +25,10 @@
 #define NG_OPS(X)                                                                                  \
     X(LOAD, 0)                                                                                     \
     X(PEEK, 0)                                                                                     \
-    X(CONST, 0) X(BITS, 0) X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(FMA, 3) X(SQRT, 1) X(NEG, 1)  \
-        X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1) X(IADD, 2) X(ISUB, 2) X(ISELLT, 4) X(SUM, 1)   \
-            X(DOT, 2) X(AMAX, 1) X(STORE, 1)
+    X(CONST, 0)                                                                                    \
+    X(BITS, 0) X(ADD, 2) X(SUB, 2) X(MUL, 2) X(DIV, 2) X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4)  \
+        X(ROUND, 1) X(SHL, 1) X(SHR, 1) X(IADD, 2) X(ISUB, 2) X(ISELLT, 4) X(SUM, 1) X(DOT, 2)     \
+            X(AMAX, 1) X(STORE, 1)
 
 typedef enum ng_code {
 #define X(name, operands) NG_##name,
@@ -74,6 +75,10 @@ typedef struct ng_stream {
     uint8_t type;   /* element type */
     uint8_t extent; /* ng_extent */
     bool out;
+    /* derived by ng_program_finish: */
+    uint8_t element;     /* bytes */
+    uint16_t at, stride; /* the role's offsets in normgen_args */
+    uint32_t row_bytes;  /* of one row */
 } ng_stream;
 
 typedef struct ng_op {

@@ -105,7 +105,7 @@ typedef struct normgen_spec {
 static inline normgen_spec normgen_spec_of(normgen_kind kind, int64_t hidden) {
     normgen_spec s = {0};
     s.struct_size = sizeof s;
-    s.kind = kind;
+    s.kind = (int32_t)kind;
     s.hidden = hidden;
     s.eps = 1e-5;
     return s;
