@@ -22,8 +22,14 @@ typedef enum ng_store_access {
     NG_STORE_WRITE, /* creates directory (0700) and file (0600) when missing; migrates older
                        versions */
 } ng_store_access;
+/* A store of another user, or one that everyone may write, is read but never written: opening it
+ * with NG_STORE_WRITE is E_STORE. */
 normgen_status ng_store_open(const char *path, ng_store_access access, ng_store **store);
 void ng_store_close(ng_store *store);
+/* A caution for the user (network filesystem, somebody else's file): one sentence, or "". */
+const char *ng_store_note(const ng_store *store);
+/* Rows read so far through this handle that did not fit (type, length, range) and were ignored. */
+int64_t ng_store_ignored(const ng_store *store);
 
 /* One run of the tuner. */
 typedef struct ng_session {
@@ -74,7 +80,13 @@ normgen_status ng_store_resume(ng_store *store, const char *job, int effort, int
                                ng_session *session, bool *found);
 /* Writes noise, cutoff, host and finished of a session. */
 normgen_status ng_store_update(ng_store *store, const ng_session *session);
-/* Writes trials and winners of one unit in one transaction: all or nothing. */
+/* Calls each(ctx, session) for all sessions, newest first. Here as below, `each` runs under a read
+ * lock: it copies what it wants and returns false to stop. */
+normgen_status ng_store_sessions(ng_store *store,
+                                 bool (*each)(void *ctx, const ng_session *session), void *ctx);
+/* Writes trials and winners of one unit in one transaction: all or nothing. The session must have
+ * begun. A unit that the session has committed already stays as it is (a second process resumed the
+ * same session). Texts of people (reason, job, host) are stored as printable ASCII. */
 normgen_status ng_store_commit(ng_store *store, const char *session, const ng_unit *unit,
                                const ng_trial *trials, size_t n_trials, const ng_winner *winners,
                                size_t n_winners);
@@ -102,19 +114,21 @@ typedef struct ng_query {
  * false. */
 normgen_status ng_store_winners(ng_store *store, const ng_query *query,
                                 bool (*each)(void *ctx, const ng_found *found), void *ctx);
-/* Calls each(ctx, trial) for the trials of one unit, fastest first, then invalid ones; session
- * NULL: of all. */
+/* Calls each(ctx, trial) for the trials of one unit, fastest first, then those never timed, then
+ * invalid ones; session, spec, machine or toolchain NULL: of all. unit->rows is not looked at. */
 normgen_status ng_store_trials(ng_store *store, const char *session, const ng_unit *unit,
                                bool (*each)(void *ctx, const ng_trial *trial), void *ctx);
 
 typedef struct ng_store_counts {
     int64_t sessions, trials, winners;
 } ng_store_counts;
-/* Adds all of `from` (a path) that is not there yet: a set union, nothing overwritten. `added` says
- * how much. */
+/* Adds all of `from` (a path) that is not there yet: a set union, nothing overwritten. `from` is
+ * not trusted: it is opened read-only and fully checked first, rows that do not fit are ignored.
+ * `added` (may be NULL) says how much. */
 normgen_status ng_store_merge(ng_store *store, const char *from, ng_store_counts *added);
-/* Full integrity check and a legality check of every schedule text: illegal ones are counted, not
- * removed. */
+/* Full integrity check and a legality check of every schedule text. `illegal` counts the trials and
+ * winners that nothing would use: they do not fit or have no legal schedule. They are not removed.
+ * counts and illegal may be NULL. */
 normgen_status ng_store_check(ng_store *store, ng_store_counts *counts, int64_t *illegal);
 
 #endif
