@@ -12,11 +12,15 @@
 #define NG_INTERP ng_interp_baseline
 #endif
 
+/* Elements worked on together, at most; a power of two. Tests try others: it has no influence. */
+#ifndef NG_INTERP_CHUNK
+#define NG_INTERP_CHUNK 256
+#endif
+
 enum {
     SLOT_BYTES = 14 * 1024, /* of the values of one chunk */
     SUM_BYTES =
-        32 * 1024, /* of partial sums: 16 times 256 lanes of f64, enough for 2^24 elements */
-    CHUNK = 256    /* elements of a chunk, at most */
+        32 * 1024 /* of partial sums: 16 times 256 lanes of f64, enough for 2^24 elements */
 };
 
 #define REAL float

@@ -81,7 +81,7 @@ typedef struct NAME(operand) {
 static void NAME(apply)(const ng_op *op, const NAME(operand) o[4], size_t n, REAL *restrict v) {
     const REAL *a = o[0].v, *b = o[1].v, *c = o[2].v, *d = o[3].v;
     size_t sa = o[0].step, sb = o[1].step, sc = o[2].step, sd = o[3].step;
-    UINT k = (UINT)(INT)op->k;
+    UINT k = op->code == NG_CONST ? 0 : (UINT)(INT)op->k; /* a constant may be out of range */
 #define A a[i * sa]
 #define B b[i * sb]
 #define C c[i * sc]
@@ -281,7 +281,7 @@ static void NAME(scalars)(NAME(row) * r, int level) {
 static void NAME(run_row)(const ng_program *p, const normgen_bound_args *args, size_t row) {
     NAME(row) r;
     r.p = p;
-    r.chunk = CHUNK;
+    r.chunk = NG_INTERP_CHUNK;
     while (r.chunk * sizeof(REAL) * (size_t)p->slots > SLOT_BYTES) r.chunk /= 2;
     for (int s = 0; s < p->streams; s++) r.base[s] = ng_row_address(args, s, row);
     NAME(scalars)(&r, 0);

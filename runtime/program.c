@@ -278,12 +278,25 @@ static bool crosses(const ng_program *p, int v) {
     return false;
 }
 
+/* The operation up to which user `u` needs its operands. Reductions take them when all values of
+ * their pass have been computed. */
+static int needs_until(const ng_program *p, int u) {
+    int last = u;
+    if (!ng_op_reduces(&p->op[u])) return u;
+    for (int i = u + 1; i < p->ops; i++)
+        if (!p->op[i].scalar && p->op[i].passes >> (p->op[u].level - 1) & 1) last = i;
+    return last;
+}
+
 /* Interpreter buffers: a value's buffer is free again after its last user, in SSA order. */
 static void assign_slots(ng_program *p) {
     int last_use[NG_MAX_OPS] = {0};
     bool busy[NG_MAX_SLOTS] = {false};
     for (int i = 0; i < p->ops; i++)
-        for (int j = 0; j < ng_op_operands(&p->op[i]); j++) last_use[p->op[i].a[j]] = i;
+        for (int j = 0; j < ng_op_operands(&p->op[i]); j++) {
+            int *last = &last_use[p->op[i].a[j]], until = needs_until(p, i);
+            if (until > *last) *last = until;
+        }
     p->slots = 0;
     for (int i = 0; i < p->ops; i++) {
         ng_op *op = &p->op[i];
