@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- error: :3: over budget: the file runs more than 50000000 instructions
+local function f(n) return f(n + 1) end
+return f(1)
