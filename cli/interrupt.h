@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIGINT and SIGTERM as a flag that long work polls. */
+#ifndef CLI_INTERRUPT_H
+#define CLI_INTERRUPT_H
+
+/* 0, or the number of the signal that asks to stop. */
+extern volatile int cli_stop;
+/* From here on the first SIGINT or SIGTERM only sets cli_stop; a second one ends the program. */
+void cli_interrupt_catch(void);
+
+#endif
