@@ -45,7 +45,8 @@ endfunction()
 
 # What all tests share: labels, a time limit, and an environment in which nobody's store is touched.
 function(normgen_test_properties name)
-    cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "LABELS" ${ARGN})
+    # Every keyword of the callers, or the words after an unknown one would become labels.
+    cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "LABELS;SOURCES;LIBS;COMMAND" ${ARGN})
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 900)
         if("quick" IN_LIST arg_LABELS)
