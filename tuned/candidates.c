@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Enumeration, pruning and order of candidates. Knows the axes by what they do to memory; it must
+ * not know what a program computes. */
+#include "candidates.h"
+
+#include "error.h"
+#include "types.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int16_t axis_value(const ng_schedule *s, const ng_axis *axis) {
+    int16_t v;
+    memcpy(&v, (const char *)s + axis->offset, sizeof v);
+    return v;
+}
+
+int ng_schedule_distance(const ng_program *p, const ng_schedule *a, const ng_schedule *b) {
+    int distance = 0;
+    for (int i = 0; i < NG_AXIS_COUNT; i++) {
+        if (!ng_axes[i].per_value)
+            distance += axis_value(a, &ng_axes[i]) != axis_value(b, &ng_axes[i]);
+        else
+            for (int j = 0; j < p->keeps; j++) distance += a->keep[j] != b->keep[j];
+    }
+    return distance;
+}
+
+bool ng_schedule_fits_rows(const ng_program *p, const ng_schedule *schedule) {
+    for (int s = 0; s < p->streams; s++) {
+        size_t bytes = ng_stream_width(p, s) * ng_types[p->stream[s].type].bytes;
+        if (p->stream[s].out && bytes % ng_schedule_alignment(p, schedule, s) != 0) return false;
+    }
+    return true;
+}
+
+bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_STORE && ng_schedule_streams(p, schedule, &p->op[i])) return true;
+    return false;
+}
+
+/* Blocks of more rows than there are, prefetching or overlapping with a next block that never
+ * comes, streaming what the next reader wants in cache: none can win. */
+static bool can_pay(const ng_place *place, const ng_schedule *s) {
+    size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
+    if (rows == 0) rows = 1;
+    bool big = place->regime == NG_LLC || place->regime == NG_DRAM;
+    if (block > rows) return false;
+    if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
+    if (s->prefetch && place->regime == NG_L1) return false;
+    return big || s->store == NG_STORE_CACHED;
+}
+
+/* A candidate with its place in the order. */
+typedef struct ranked {
+    ng_schedule schedule;
+    int distance;
+    size_t index; /* in the order of simplicity */
+} ranked;
+
+static int by_rank(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->distance != y->distance) return x->distance < y->distance ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static bool contains(const ng_program *p, const ng_schedule *list, size_t n,
+                     const ng_schedule *schedule) {
+    for (size_t i = 0; i < n; i++)
+        if (ng_schedule_distance(p, &list[i], schedule) == 0) return true;
+    return false;
+}
+
+static size_t take_hints(const ng_place *place, const ng_isa *isa, const ng_schedule *hints,
+                         size_t n_hints, ng_schedule *list) {
+    size_t n = 0;
+    for (size_t i = 0; i < n_hints; i++)
+        if (!contains(place->program, list, n, &hints[i]) &&
+            ng_schedule_legal(place->program, isa, &hints[i], NULL) &&
+            ng_schedule_fits_rows(place->program, &hints[i]))
+            list[n++] = hints[i];
+    return n;
+}
+
+normgen_status ng_candidates(const ng_place *place, const ng_isa *isa, const ng_schedule *hints,
+                             size_t n_hints, ng_schedule **list, size_t *count) {
+    const ng_program *p = place->program;
+    ng_schedule *space = NULL, *out = NULL;
+    ranked *rank = NULL;
+    size_t n = 0, kept = 0;
+    normgen_status status = ng_schedule_space(p, isa, &space, &n);
+    if (status != NORMGEN_OK) return status;
+    out = malloc((n + n_hints + 1) * sizeof *out);
+    rank = malloc((n + 1) * sizeof *rank);
+    if (!out || !rank) {
+        status = ng_fail(NORMGEN_E_MEMORY, "no memory for %zu candidates", n);
+        free(out);
+        goto done;
+    }
+    size_t taken = take_hints(place, isa, hints, n_hints, out);
+    for (size_t i = 0; i < n; i++) {
+        if (!can_pay(place, &space[i]) || !ng_schedule_fits_rows(p, &space[i])) continue;
+        int nearest = NG_AXIS_COUNT + NG_MAX_KEEP;
+        for (size_t h = 0; h < taken; h++) {
+            int d = ng_schedule_distance(p, &space[i], &out[h]);
+            if (d < nearest) nearest = d;
+        }
+        if (nearest > 0) rank[kept++] = (ranked){space[i], nearest, i};
+    }
+    qsort(rank, kept, sizeof *rank, by_rank);
+    for (size_t i = 0; i < kept; i++) out[taken + i] = rank[i].schedule;
+    *list = out;
+    *count = taken + kept;
+done:
+    free(rank);
+    free(space);
+    return status;
+}
+
+normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
+                                   const ng_schedule *from, size_t n, ng_schedule **list,
+                                   size_t *count) {
+    ng_schedule *out = malloc((n + 1) * sizeof *out);
+    if (!out) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu candidates", n);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        ng_schedule s = from[i];
+        s.overlap = 0;
+        memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
+        if (!contains(place->program, out, kept, &s) && can_pay(place, &s) &&
+            ng_schedule_legal(place->program, isa, &s, NULL) &&
+            ng_schedule_fits_rows(place->program, &s))
+            out[kept++] = s;
+    }
+    *list = out;
+    *count = kept;
+    return NORMGEN_OK;
+}
+
+bool ng_memcpy_applies(const ng_program *p, int *from, int *to) {
+    *from = *to = -1;
+    for (int s = 0; s < p->streams; s++) {
+        int *end = p->stream[s].out ? to : from;
+        if (p->stream[s].extent == NG_SHARED) continue;
+        if (p->stream[s].extent == NG_SCALAR || *end >= 0) return false;
+        *end = s;
+    }
+    return *from >= 0 && *to >= 0 &&
+           ng_types[p->stream[*from].type].bytes == ng_types[p->stream[*to].type].bytes;
+}

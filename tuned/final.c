@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What may be claimed: a stored winner falls only to a kernel whose whole confidence interval lies
+ * below it by more than the noise floor; among those that cannot be told from the fastest the
+ * simplest wins. So tuning again flips nothing. */
+#include "final.h"
+
+#include "candidates.h"
+#include "error.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* However noisy the machine: a kernel that was this much slower in the median is no tie. */
+static const double tie_most = 0.02;
+
+/* ---- entering ---- */
+
+static void enter(ng_final *f, ng_contender *c) {
+    if (!c || c->subject->failed) return;
+    for (size_t i = 0; i < f->entries; i++)
+        if (f->entry[i] == c) return;
+    if (f->entries < NG_FINALISTS) f->entry[f->entries++] = c;
+}
+
+static bool simpler(const ng_final *f, const ng_contender *a, const ng_contender *b) {
+    int order = ng_schedule_compare(f->program, &a->subject->schedule, &b->subject->schedule);
+    return order ? order < 0 : a->subject->object.code_bytes < b->subject->object.code_bytes;
+}
+
+static bool streams(const ng_final *f, const ng_contender *c) {
+    return ng_schedule_any_stream(f->program, &c->subject->schedule);
+}
+
+/* The two fastest of a race's survivors and the simplest. */
+static void enter_survivors(ng_final *f, ng_contender *const *list, size_t n) {
+    ng_contender *first = ng_race_leader(list, n), *second = NULL, *plain = first;
+    for (size_t i = 0; i < n; i++) {
+        ng_contender *c = list[i];
+        if (!c->in || c->turns == 0) continue;
+        if (c != first && (!second || c->ns < second->ns)) second = c;
+        if (simpler(f, c, plain)) plain = c;
+    }
+    enter(f, first);
+    enter(f, second);
+    enter(f, plain);
+}
+
+normgen_status ng_final_enter(ng_final *f, size_t race_passes) {
+    ng_contender *const *all = f->kernels->items;
+    ng_contender *leader = ng_race_leader(all, f->kernels->count);
+    enter(f, f->preset);
+    enter(f, f->incumbent[0]);
+    enter(f, f->incumbent[1]);
+    enter_survivors(f, all, f->kernels->count);
+    if (!leader || !streams(f, leader)) return NORMGEN_OK;
+    ng_contender **cached = malloc((f->kernels->count + 1) * sizeof(ng_contender *));
+    size_t n = 0;
+    if (!cached) return ng_fail(NORMGEN_E_MEMORY, "no memory for the final");
+    for (size_t i = 0; i < f->kernels->count; i++)
+        if (!all[i]->subject->failed && !streams(f, all[i])) cached[n++] = all[i];
+    normgen_status status = ng_race_run(f->race, cached, n, 2, race_passes);
+    if (status == NORMGEN_OK) enter_survivors(f, cached, n);
+    free(cached);
+    return status;
+}
+
+/* ---- deciding ---- */
+
+typedef struct choice {
+    ng_contender *const *list;
+    size_t n;
+    ng_contender *incumbent;
+} choice;
+
+/* Whether a is faster than b beyond doubt. */
+static bool beats(const ng_final *f, const ng_contender *a, const ng_contender *b) {
+    return ng_race_compare(a, b).high < -log1p(f->race->floor);
+}
+
+static ng_contender *decide(const ng_final *f, const choice *c) {
+    ng_contender *leader = ng_race_leader(c->list, c->n), *winner = leader;
+    ng_contender *incumbent = c->incumbent && c->incumbent->in ? c->incumbent : NULL;
+    if (!leader) return NULL;
+    if (incumbent && (leader == incumbent || !beats(f, leader, incumbent))) return incumbent;
+    double tie = log1p(f->race->floor < tie_most ? f->race->floor : tie_most);
+    for (size_t i = 0; i < c->n; i++) {
+        ng_contender *x = c->list[i];
+        if (!x->in || x == leader || ng_race_compare(x, leader).middle > tie) continue;
+        if (incumbent && !beats(f, x, incumbent)) continue;
+        if (simpler(f, x, winner)) winner = x;
+    }
+    return winner;
+}
+
+static ng_figure figure_of(const ng_contender *c) {
+    ng_figure figure = {0};
+    if (!c || c->subject->failed || c->turns == 0) return figure;
+    memcpy(figure.schedule, c->subject->text, sizeof figure.schedule);
+    figure.ns = c->ns;
+    figure.spread = c->spread;
+    return figure;
+}
+
+static void add_winner(ng_unit_result *r, ng_slot slot, const ng_contender *c) {
+    if (!c) return;
+    ng_winner *w = &r->winners[r->n_winners++];
+    *w = (ng_winner){.slot = slot, .ns = c->ns, .pairs = (int64_t)c->turns};
+    memcpy(w->schedule, c->subject->text, sizeof w->schedule);
+}
+
+/* The two fastest that survived their race, fastest first. */
+static size_t best_limits(const ng_lineup *limits, ng_contender *best[2]) {
+    size_t n = 0;
+    for (size_t i = 0; i < limits->count; i++) {
+        ng_contender *c = limits->items[i];
+        if (!c->in || c->turns == 0) continue;
+        if (n < 2)
+            best[n++] = c;
+        else if (c->ns < best[1]->ns)
+            best[1] = c;
+        if (n == 2 && best[1]->ns < best[0]->ns) {
+            ng_contender *t = best[0];
+            best[0] = best[1];
+            best[1] = t;
+        }
+    }
+    return n;
+}
+
+normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
+    ng_contender *list[NG_FINALISTS + 2], *cached[NG_FINALISTS];
+    size_t n = f->entries, n_cached = 0;
+    memcpy(list, f->entry, n * sizeof list[0]);
+    size_t limits = best_limits(f->limits, list + n);
+    normgen_status status = ng_race_paired(f->race, list, n + limits, f->passes);
+    if (status != NORMGEN_OK) return status;
+    for (size_t i = 0; i < n; i++)
+        if (!streams(f, list[i])) cached[n_cached++] = list[i];
+    ng_contender *any = decide(f, &(choice){list, n, f->incumbent[0]});
+    ng_contender *plain = decide(f, &(choice){cached, n_cached, f->incumbent[1]});
+    if (any && !streams(f, any)) plain = any; /* the fastest of all is the fastest of these */
+    ng_contender *limit = ng_race_leader(list + n, limits);
+    r->best = figure_of(any);
+    r->cached = figure_of(plain);
+    r->limit = figure_of(limit);
+    r->preset = figure_of(f->preset);
+    add_winner(r, NG_SLOT_ANY, any);
+    add_winner(r, NG_SLOT_CACHED, plain);
+    add_winner(r, NG_SLOT_LIMIT, limit);
+    return NORMGEN_OK;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Racing: who is fastest, found with as few samples as the noise allows. Knows subjects and a
+ * meter, neither specs nor stores. */
+#ifndef NG_RACE_H
+#define NG_RACE_H
+
+#include "meter.h"
+#include "rng.h"
+#include "stats.h"
+
+/* A subject in one unit, with the time of each of its turns (median of the turn's samples). */
+typedef struct ng_contender {
+    ng_subject *subject;
+    double *turn;
+    size_t turns, capacity;
+    size_t samples;    /* taken in this unit, races and final together */
+    double ns, spread; /* over `turn`, after ng_contender_sum_up */
+    bool in;           /* not dropped, not failed */
+} ng_contender;
+
+typedef struct ng_race {
+    const ng_meter *meter;
+    ng_rng *rng;
+    size_t samples; /* of a turn */
+    double floor;   /* relative noise floor */
+    double jitter;  /* relative standard deviation of one turn */
+    double deadline;
+    /* Called now and then while measuring; `leader` may be NULL. */
+    void (*progress)(void *ctx, const ng_contender *leader);
+    void *ctx;
+} ng_race;
+
+void ng_contender_fini(ng_contender *contender);
+/* Forgets the turns; for a new series that is to be paired. */
+void ng_contender_restart(ng_contender *contender);
+void ng_contender_sum_up(ng_contender *contender);
+/* The fastest that is in, or NULL. */
+ng_contender *ng_race_leader(ng_contender *const *list, size_t n);
+
+/* One turn for each contender that is in, in shuffled order. Failed ones are out afterwards. */
+normgen_status ng_race_pass(ng_race *race, ng_contender *const *list, size_t n);
+/* Passes until `passes` are done or the deadline is over, at least one: turn i of all contenders
+ * belongs together. */
+normgen_status ng_race_paired(ng_race *race, ng_contender *const *list, size_t n, size_t passes);
+/* Measures a subject against itself: sets floor and jitter of the race. */
+normgen_status ng_race_noise(ng_race *race, ng_subject *subject, size_t passes);
+/* Starts all anew; after 1, 2, 4 … passes drops what is slower than the leader by more than noise
+ * explains, until `keep` are left, `passes` are done or the deadline is over. */
+normgen_status ng_race_run(ng_race *race, ng_contender *const *list, size_t n, size_t keep,
+                           size_t passes);
+/* Paired comparison of a with b over their common turns. */
+ng_interval ng_race_compare(const ng_contender *a, const ng_contender *b);
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The search in one unit: candidates, noise, race, a look around the leader, the limit, the final.
+ * What is random follows from the seed and the unit's text alone, so that an interrupted job that
+ * is continued comes to the same winners. */
+#include "unit.h"
+
+#include "candidates.h"
+#include "error.h"
+#include "final.h"
+#include "lineup.h"
+#include "spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: in 60 s. */
+const ng_effort_plan ng_effort_plans[4] = {
+    {0.5, 1.0, 40, 12, 2, 7, 7, 11},
+    {0.5, 1.0, 40, 12, 2, 7, 7, 11},
+    {3.0, 6.5, 400, 48, 3, 15, 15, 31},
+    {30.0, 60.0, 4000, 200, 3, 31, 63, 81},
+};
+
+enum { SURVIVORS = 3, CLIMBS = 3, HINTS = 2 * NG_REGIME_COUNT + 4 };
+
+/* What one unit works with. */
+typedef struct work {
+    const ng_unit_plan *plan;
+    ng_kernels *kernels;
+    ng_rng rng;
+    ng_race race;
+    ng_lineup kernels_in, limits_in;
+    ng_schedule *candidates;
+    size_t n_candidates, tried;
+    ng_subject *preset;
+    double start; /* of measuring */
+    double share; /* of the unit's work that is behind it */
+    const char *phase;
+} work;
+
+static void tell(void *ctx, const ng_contender *leader) {
+    const work *w = ctx;
+    ng_figure best = {0};
+    if (leader) {
+        memcpy(best.schedule, leader->subject->text, sizeof best.schedule);
+        best.ns = leader->ns;
+        best.spread = leader->spread;
+    }
+    if (w->plan->progress) w->plan->progress(w->plan->ctx, w->share, w->phase, &best);
+}
+
+/* Begins a phase that ends when `until` of the measuring time is over. */
+static void phase(work *w, double share, const char *text, double until) {
+    w->share = share;
+    w->phase = text;
+    w->race.deadline = w->start + until * w->plan->effort.measure_seconds;
+    tell(w, NULL);
+}
+
+/* ---- candidates ---- */
+
+static size_t collect_hints(const work *w, ng_schedule hints[HINTS]) {
+    const ng_unit_plan *plan = w->plan;
+    size_t n = 0;
+    for (int i = 0; i < 2; i++)
+        if (plan->incumbent[i]) hints[n++] = *plan->incumbent[i];
+    hints[n++] = w->preset->schedule;
+    for (int i = 0; i < 2 && plan->choices; i++)
+        hints[n++] = plan->choices->at[plan->place.regime][i].schedule;
+    for (int r = 0; r < NG_REGIME_COUNT && plan->choices; r++)
+        hints[n++] = plan->choices->at[r][NG_SLOT_ANY].schedule;
+    return n;
+}
+
+static normgen_status find_candidates(work *w) {
+    const ng_unit_plan *plan = w->plan;
+    const ng_isa *isa = plan->meter->cpu->isa;
+    ng_schedule preset, hints[HINTS];
+    ng_regime_default_schedule(plan->place.program, isa, plan->place.regime, &preset);
+    w->preset = ng_kernels_get(w->kernels, plan->place.program, NG_SUBJECT_KERNEL, &preset);
+    if (!w->preset) return NORMGEN_E_MEMORY;
+    size_t n = collect_hints(w, hints);
+    return ng_candidates(&plan->place, isa, hints, n, &w->candidates, &w->n_candidates);
+}
+
+/* Makes subjects of the schedules and lines up those that work. Those that failed are lined up too,
+ * out of every race, so that their trials are kept. */
+static normgen_status line_up(work *w, ng_lineup *lineup, ng_subject_kind kind,
+                              const ng_schedule *list, size_t n, double deadline) {
+    const ng_place *place = &w->plan->place;
+    ng_subject **subjects = calloc(n + 1, sizeof *subjects);
+    normgen_status status = NORMGEN_OK;
+    if (!subjects) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu kernels", n);
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
+        subjects[i] = ng_kernels_get(w->kernels, place->program, kind, list ? &list[i] : NULL);
+        if (!subjects[i]) status = NORMGEN_E_MEMORY;
+    }
+    if (status == NORMGEN_OK)
+        status = w->plan->meter->prepare(w->plan->meter->ctx, place, subjects, n, deadline);
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++)
+        if ((subjects[i]->ready || subjects[i]->failed) && !ng_lineup_add(lineup, subjects[i]))
+            status = NORMGEN_E_MEMORY;
+    free(subjects);
+    return status;
+}
+
+static double now(const work *w) { return w->plan->meter->now(w->plan->meter->ctx); }
+
+static normgen_status make_candidates(work *w) {
+    size_t n =
+        w->plan->effort.candidates < w->n_candidates ? w->plan->effort.candidates : w->n_candidates;
+    phase(w, 0, "compiling and checking", 0);
+    normgen_status status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, w->candidates, n,
+                                    now(w) + w->plan->effort.make_seconds);
+    w->tried = n;
+    return status;
+}
+
+/* ---- races ---- */
+
+static ng_contender *first_working(const work *w) {
+    ng_contender *preset = ng_lineup_find(&w->kernels_in, w->preset);
+    if (preset && !preset->subject->failed) return preset;
+    for (size_t i = 0; i < w->kernels_in.count; i++)
+        if (!w->kernels_in.items[i]->subject->failed) return w->kernels_in.items[i];
+    return NULL;
+}
+
+/* The kernel against itself; the next one if it breaks down. */
+static normgen_status measure_noise(work *w) {
+    phase(w, 0.3, "measuring the noise", 0.1);
+    for (ng_contender *c; (c = first_working(w)) != NULL;) {
+        normgen_status status = ng_race_noise(&w->race, c->subject, w->plan->effort.noise_passes);
+        if (status != NORMGEN_OK || !c->subject->failed) return status;
+    }
+    return NORMGEN_OK;
+}
+
+static normgen_status race(work *w, ng_lineup *lineup, size_t keep) {
+    return ng_race_run(&w->race, lineup->items, lineup->count, keep, w->plan->effort.race_passes);
+}
+
+/* Candidates that were not tried and differ from the leader in one axis. */
+static size_t neighbours(work *w, const ng_contender *leader, ng_schedule *list) {
+    size_t n = 0;
+    for (size_t i = w->tried; i < w->n_candidates; i++)
+        if (ng_schedule_distance(w->plan->place.program, &w->candidates[i],
+                                 &leader->subject->schedule) == 1)
+            list[n++] = w->candidates[i];
+    return n;
+}
+
+/* Survivors run again, with those that came after the first `before`. */
+static normgen_status race_newcomers(work *w, size_t before) {
+    const ng_lineup *all = &w->kernels_in;
+    ng_contender **list = malloc((all->count + 1) * sizeof(ng_contender *));
+    size_t n = 0;
+    if (!list) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu contenders", all->count);
+    for (size_t i = 0; i < all->count; i++)
+        if (i >= before || all->items[i]->in) list[n++] = all->items[i];
+    normgen_status status = ng_race_run(&w->race, list, n, SURVIVORS, w->plan->effort.race_passes);
+    free(list);
+    return status;
+}
+
+/* When there were more candidates than could be tried: races the leader with its neighbours while
+ * that finds a better one. */
+static normgen_status climb(work *w) {
+    normgen_status status = NORMGEN_OK;
+    ng_schedule *list = malloc((w->n_candidates + 1) * sizeof *list);
+    if (!list) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu candidates", w->n_candidates);
+    for (int i = 0; i < CLIMBS && status == NORMGEN_OK; i++) {
+        ng_contender *leader = ng_race_leader(w->kernels_in.items, w->kernels_in.count);
+        size_t before = w->kernels_in.count, n = leader ? neighbours(w, leader, list) : 0;
+        if (n == 0 || now(w) >= w->race.deadline) break;
+        status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, list, n, w->race.deadline);
+        if (status != NORMGEN_OK || w->kernels_in.count == before) break;
+        status = race_newcomers(w, before);
+        if (ng_race_leader(w->kernels_in.items, w->kernels_in.count) == leader) break;
+    }
+    free(list);
+    return status;
+}
+
+static normgen_status race_limits(work *w) {
+    const ng_place *place = &w->plan->place;
+    ng_schedule *list = NULL;
+    size_t n = 0;
+    int from, to;
+    normgen_status status = ng_limit_candidates(place, w->plan->meter->cpu->isa, w->candidates,
+                                                w->n_candidates, &list, &n);
+    if (status != NORMGEN_OK) return status;
+    if (n > w->plan->effort.limits) n = w->plan->effort.limits;
+    phase(w, 0.65, "measuring the limit", 0.75);
+    status = line_up(w, &w->limits_in, NG_SUBJECT_LIMIT, list, n, w->race.deadline);
+    free(list);
+    if (status == NORMGEN_OK && ng_memcpy_applies(place->program, &from, &to))
+        status = line_up(w, &w->limits_in, NG_SUBJECT_MEMCPY, NULL, 1, w->race.deadline);
+    return status == NORMGEN_OK ? race(w, &w->limits_in, 2) : status;
+}
+
+static normgen_status hold_final(work *w, ng_unit_result *result) {
+    ng_final final = {.program = w->plan->place.program,
+                      .race = &w->race,
+                      .kernels = &w->kernels_in,
+                      .limits = &w->limits_in,
+                      .preset = ng_lineup_find(&w->kernels_in, w->preset),
+                      .passes = w->plan->effort.final_passes};
+    for (int i = 0; i < 2; i++)
+        if (w->plan->incumbent[i])
+            final.incumbent[i] = ng_lineup_find(
+                &w->kernels_in, ng_kernels_get(w->kernels, w->plan->place.program,
+                                               NG_SUBJECT_KERNEL, w->plan->incumbent[i]));
+    phase(w, 0.55, "racing what stays in cache", 0.6);
+    normgen_status status = ng_final_enter(&final, w->plan->effort.race_passes);
+    if (status == NORMGEN_OK) status = race_limits(w);
+    phase(w, 0.8, "in the final", 1);
+    if (status == NORMGEN_OK) status = ng_final_run(&final, result);
+    return status;
+}
+
+static normgen_status measure_all(work *w, ng_unit_result *result) {
+    w->start = now(w);
+    normgen_status status = measure_noise(w);
+    phase(w, 0.35, "racing", 0.4);
+    if (status == NORMGEN_OK) status = race(w, &w->kernels_in, SURVIVORS);
+    phase(w, 0.5, "looking around the leader", 0.5);
+    if (status == NORMGEN_OK) status = climb(w);
+    if (status == NORMGEN_OK) status = hold_final(w, result);
+    result->noise = w->race.floor;
+    return status;
+}
+
+/* ---- the result ---- */
+
+void ng_unit_result_fini(ng_unit_result *r) {
+    free(r->trials);
+    *r = (ng_unit_result){0};
+}
+
+static void add_trials(const ng_lineup *lineup, ng_unit_result *r) {
+    for (size_t i = 0; i < lineup->count; i++) {
+        const ng_contender *c = lineup->items[i];
+        ng_trial *t = &r->trials[r->n_trials++];
+        *t = (ng_trial){.valid = !c->subject->failed,
+                        .ns = c->ns,
+                        .spread = c->spread,
+                        .samples = (int64_t)c->samples,
+                        .code_bytes = (int64_t)c->subject->object.code_bytes};
+        memcpy(t->schedule, c->subject->text, sizeof t->schedule);
+        if (!t->valid) memcpy(t->reason, c->subject->reason, sizeof t->reason);
+        r->invalid += !t->valid;
+    }
+}
+
+static normgen_status take_trials(const work *w, ng_unit_result *r) {
+    r->trials = calloc(w->kernels_in.count + w->limits_in.count + 1, sizeof *r->trials);
+    if (!r->trials) return ng_fail(NORMGEN_E_MEMORY, "no memory for trials");
+    add_trials(&w->kernels_in, r);
+    add_trials(&w->limits_in, r);
+    return NORMGEN_OK;
+}
+
+static ng_rng unit_rng(const ng_unit_plan *plan) {
+    char text[NORMGEN_SPEC_TEXT + 64];
+    ng_spec_text(plan->place.spec, text);
+    size_t n = strlen(text);
+    snprintf(text + n, sizeof text - n, " %d %d %zu", (int)plan->place.regime, plan->place.threads,
+             plan->place.rows);
+    return ng_rng_for(plan->seed, text);
+}
+
+normgen_status ng_unit_tune(const ng_unit_plan *plan, ng_kernels *kernels, ng_unit_result *result) {
+    work w = {.plan = plan, .kernels = kernels, .rng = unit_rng(plan)};
+    ng_unit_result r = {0};
+    w.race = (ng_race){.meter = plan->meter,
+                       .rng = &w.rng,
+                       .samples = plan->effort.samples,
+                       .progress = tell,
+                       .ctx = &w};
+    normgen_status status = find_candidates(&w);
+    if (status == NORMGEN_OK) status = make_candidates(&w);
+    if (status == NORMGEN_OK && first_working(&w)) {
+        status = plan->meter->enter(plan->meter->ctx, &plan->place);
+        if (status == NORMGEN_OK) status = measure_all(&w, &r);
+        plan->meter->leave(plan->meter->ctx);
+    }
+    if (status == NORMGEN_OK) status = take_trials(&w, &r);
+    if (status == NORMGEN_OK)
+        *result = r;
+    else
+        ng_unit_result_fini(&r);
+    ng_lineup_fini(&w.kernels_in);
+    ng_lineup_fini(&w.limits_in);
+    free(w.candidates);
+    return status;
+}

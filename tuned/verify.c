@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Layouts, runs and comparisons of a case. A stream lies somewhere in its fenced memory; all bytes
+ * there that belong to no row are 0xff, which is NaN in every type, and have to stay so. */
+#include "verify.h"
+
+#include "error.h"
+#include "operands.h"
+#include "types.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE = 64, CANARY = 0xff, ALIASES = 16 };
+
+struct ng_case {
+    ng_program program;
+    uint64_t seed;
+    size_t rows;
+    ng_fence fence[NORMGEN_MAX_STREAMS];
+    unsigned char *pristine[NORMGEN_MAX_STREAMS]; /* inputs, packed rows */
+    unsigned char *right[NORMGEN_MAX_STREAMS];    /* outputs, packed rows */
+    int8_t alias[ALIASES][NORMGEN_MAX_STREAMS];   /* [0]: none */
+    size_t aliases;
+};
+
+/* How the rows of all streams lie. Gaps count elements. */
+typedef struct layout {
+    const char *name;
+    bool front; /* begins right after the fence; else ends right before it */
+    bool lines; /* bases and strides are whole cache lines */
+    size_t shift, gap, outer_rows, outer_gap;
+    size_t ranges[7]; /* numbers of rows to run, ended by NG_ALL or the end */
+} layout;
+
+#define NG_ALL SIZE_MAX
+static const layout layouts[] = {
+    {.name = "plain", .ranges = {1, 0, 2, 3, 7, NG_ALL}},
+    {.name = "odd", .front = true, .shift = 1, .gap = 3, .ranges = {7, 1, NG_ALL}},
+    {.name = "nested", .gap = 1, .outer_rows = 5, .outer_gap = 7, .ranges = {3, 0, NG_ALL}},
+    {.name = "lines", .lines = true, .ranges = {2, 1, NG_ALL}},
+};
+static const layout in_place = {.name = "in-place", .ranges = {3, 1, NG_ALL}};
+
+/* One layout of one case, placed. */
+typedef struct setting {
+    ng_case *c;
+    const layout *layout;
+    const int8_t *alias; /* of each output: the input that it overwrites, or -1 */
+    size_t alignment[NORMGEN_MAX_STREAMS];
+    normgen_bound_args args;
+} setting;
+
+static _Thread_local char now_text[256];
+const char *ng_case_now(void) { return now_text; }
+
+static size_t element_bytes(const ng_program *p, int s) {
+    return ng_types[p->stream[s].type].bytes;
+}
+static size_t row_bytes(const ng_program *p, int s) {
+    return ng_stream_width(p, s) * element_bytes(p, s);
+}
+static size_t stream_rows(const ng_case *c, int s) {
+    return c->program.stream[s].extent == NG_SHARED ? 1 : c->rows;
+}
+static size_t round_up(size_t v, size_t to) { return (v + to - 1) / to * to; }
+
+void ng_case_alignment(const ng_program *program, const ng_schedule *schedule,
+                       size_t alignment[NORMGEN_MAX_STREAMS]) {
+    for (int s = 0; s < program->streams; s++)
+        alignment[s] = ng_schedule_alignment(program, schedule, s);
+}
+
+/* ---- making a case ---- */
+
+static size_t default_rows(int64_t hidden) {
+    int64_t rows = hidden <= 16384 ? 64 : ((int64_t)1 << 20) / hidden;
+    return (size_t)(rows < 3 ? 3 : rows);
+}
+
+/* Every way to put outputs onto inputs of the same element size, no two onto one. */
+static void find_aliases(ng_case *c, int8_t *chosen, int s) {
+    const ng_program *p = &c->program;
+    while (s < p->streams && !(p->stream[s].out && p->stream[s].extent == NG_ROW)) s++;
+    if (s == p->streams) {
+        if (c->aliases < ALIASES) memcpy(c->alias[c->aliases++], chosen, NORMGEN_MAX_STREAMS);
+        return;
+    }
+    find_aliases(c, chosen, s + 1);
+    for (int i = 0; i < p->streams; i++) {
+        bool fits = !p->stream[i].out && p->stream[i].extent == NG_ROW &&
+                    element_bytes(p, i) == element_bytes(p, s);
+        for (int o = 0; o < s; o++) fits = fits && chosen[o] != i;
+        if (!fits) continue;
+        chosen[s] = (int8_t)i;
+        find_aliases(c, chosen, s + 1);
+        chosen[s] = -1;
+    }
+}
+
+/* Room for the widest layout. */
+static size_t fence_size(const ng_case *c, int s) {
+    size_t rows = stream_rows(c, s), e = element_bytes(&c->program, s);
+    return rows * round_up(row_bytes(&c->program, s) + 3 * e, LINE) + rows * (LINE + 7 * e) +
+           2 * LINE;
+}
+
+static bool make_stream(ng_case *c, int s) {
+    const ng_stream *t = &c->program.stream[s];
+    size_t rows = stream_rows(c, s), bytes = row_bytes(&c->program, s);
+    unsigned char **packed = t->out ? &c->right[s] : &c->pristine[s];
+    *packed = malloc(rows * bytes);
+    if (!*packed || !ng_fence_init(&c->fence[s], fence_size(c, s))) return false;
+    memset(*packed, CANARY, rows * bytes);
+    ng_rng rng = {c->seed * 31 + (uint64_t)s};
+    for (size_t r = 0; r < rows && !t->out; r++)
+        ng_operand_row(t->type, *packed + r * bytes, ng_stream_width(&c->program, s), r, (size_t)s,
+                       &rng);
+    return true;
+}
+
+static void run_oracle(ng_case *c, ng_interp_fn oracle) {
+    normgen_bound_args args = {.rows_per_outer = c->rows};
+    for (int s = 0; s < c->program.streams; s++) {
+        const ng_stream *t = &c->program.stream[s];
+        ptrdiff_t stride = (ptrdiff_t)row_bytes(&c->program, s);
+        if (t->extent == NG_SHARED) stride = 0;
+        args.stream[s] = (normgen_stream){t->out ? c->right[s] : c->pristine[s], stride, 0};
+    }
+    oracle(&c->program, &args, 0, c->rows);
+}
+
+normgen_status ng_case_new(const ng_program *program, uint64_t seed, size_t rows,
+                           ng_interp_fn oracle, ng_case **made) {
+    ng_case *c = calloc(1, sizeof *c);
+    if (!c) return ng_fail(NORMGEN_E_MEMORY, "no memory for a test case");
+    c->program = *program;
+    c->seed = seed;
+    c->rows = rows ? rows : default_rows(program->hidden);
+    for (int s = 0; s < program->streams; s++)
+        if (!make_stream(c, s)) {
+            ng_case_free(c);
+            return ng_fail(NORMGEN_E_MEMORY, "no memory for a test case of hidden %lld",
+                           (long long)program->hidden);
+        }
+    int8_t chosen[NORMGEN_MAX_STREAMS];
+    memset(chosen, -1, sizeof chosen);
+    find_aliases(c, chosen, 0);
+    run_oracle(c, oracle);
+    *made = c;
+    return NORMGEN_OK;
+}
+
+void ng_case_free(ng_case *c) {
+    for (int s = 0; c && s < NORMGEN_MAX_STREAMS; s++) {
+        ng_fence_fini(&c->fence[s]);
+        free(c->pristine[s]);
+        free(c->right[s]);
+    }
+    free(c);
+}
+
+/* ---- placing the streams ---- */
+
+static void place_stream(setting *t, int s) {
+    const ng_case *c = t->c;
+    const layout *l = t->layout;
+    size_t e = element_bytes(&c->program, s), bytes = row_bytes(&c->program, s);
+    size_t align = t->alignment[s] > e ? t->alignment[s] : e, rows = stream_rows(c, s);
+    if (l->lines && align < LINE) align = LINE;
+    size_t inner = round_up(bytes + l->gap * e, align), per_outer = t->args.rows_per_outer;
+    size_t outer = inner * per_outer + round_up(l->outer_gap * e, align);
+    size_t span = (rows - 1) / per_outer * outer + (rows - 1) % per_outer * inner + bytes;
+    uintptr_t start = (uintptr_t)c->fence[s].start, end = start + c->fence[s].size;
+    uintptr_t base =
+        l->front ? round_up(start + l->shift * e, align) : (end - span) / align * align;
+    bool shared = c->program.stream[s].extent == NG_SHARED;
+    t->args.stream[s] =
+        (normgen_stream){c->fence[s].start + (base - start), shared ? 0 : (ptrdiff_t)inner,
+                         shared ? 0 : (ptrdiff_t)outer};
+}
+
+static void place_streams(setting *t, const ng_case_subject *subject) {
+    const ng_program *p = &t->c->program;
+    t->args.rows_per_outer = t->layout->outer_rows ? t->layout->outer_rows : t->c->rows;
+    for (int s = 0; s < p->streams; s++)
+        t->alignment[s] = subject->alignment ? subject->alignment[s] : 1;
+    for (int s = 0; s < p->streams; s++) { /* shared memory obeys both */
+        int in = t->alias[s];
+        if (in >= 0 && t->alignment[s] > t->alignment[in]) t->alignment[in] = t->alignment[s];
+    }
+    for (int s = 0; s < p->streams; s++)
+        if (t->alias[s] < 0) place_stream(t, s);
+    for (int s = 0; s < p->streams; s++)
+        if (t->alias[s] >= 0) t->args.stream[s] = t->args.stream[t->alias[s]];
+}
+
+/* All memory of the stream as it is before a run. */
+static void lay(setting *t, int s) {
+    const ng_case *c = t->c;
+    size_t bytes = row_bytes(&c->program, s);
+    memset(c->fence[s].start, CANARY, c->fence[s].size);
+    if (c->program.stream[s].out) return;
+    for (size_t r = 0; r < stream_rows(c, s); r++)
+        memcpy(ng_row_address(&t->args, s, r), c->pristine[s] + r * bytes, bytes);
+}
+
+static bool is_overwritten(const setting *t, int s) {
+    for (int o = 0; o < t->c->program.streams; o++)
+        if (t->alias[o] == s) return true;
+    return false;
+}
+
+/* ---- comparing ---- */
+
+static bool is_nan(int type, const unsigned char *at, uint64_t *bits) {
+    const ng_type_info *info = &ng_types[type];
+    *bits = 0;
+    memcpy(bits, at, info->bytes);
+    int mantissa = info->precision - 1;
+    uint64_t infinity = (((uint64_t)1 << info->exponent) - 1) << mantissa;
+    uint64_t magnitude = *bits & (((uint64_t)1 << (8 * info->bytes - 1)) - 1);
+    return magnitude > infinity;
+}
+
+/* First element that differs beyond the payload of a NaN, or n. */
+static size_t first_difference(int type, const unsigned char *want, const unsigned char *got,
+                               size_t n) {
+    size_t e = ng_types[type].bytes;
+    if (memcmp(want, got, n * e) == 0) return n;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t w, g;
+        bool nans = is_nan(type, want + i * e, &w);
+        if (!(is_nan(type, got + i * e, &g) && nans) && w != g) return i;
+    }
+    return n;
+}
+
+static bool untouched(const unsigned char *at, size_t n) {
+    return n == 0 || (at[0] == CANARY && memcmp(at, at + 1, n - 1) == 0);
+}
+
+/* One run of a subject, and where its first difference is told. */
+typedef struct run {
+    const setting *t;
+    const ng_case_subject *subject;
+    size_t first, last;
+    char *difference;
+} run;
+
+static void describe(const run *r, char *text, size_t size) {
+    const setting *t = r->t;
+    int n = snprintf(text, size, "layout=%s rows=%zu..%zu of %zu seed=%llu", t->layout->name,
+                     r->first, r->last, t->c->rows, (unsigned long long)t->c->seed);
+    for (int s = 0; s < t->c->program.streams; s++)
+        if (t->alias[s] >= 0 && n > 0 && (size_t)n < size)
+            n += snprintf(text + n, size - (size_t)n, " %s=%s",
+                          ng_roles[t->c->program.stream[s].role].name,
+                          ng_roles[t->c->program.stream[t->alias[s]].role].name);
+}
+
+static bool differs(const run *r, int s, size_t row, const char *what) {
+    char where[200];
+    const normgen_stream *at = &r->t->args.stream[s];
+    describe(r, where, sizeof where);
+    snprintf(r->difference, NG_DIFFERENCE_TEXT,
+             "%s: %s row %zu (stride %td, base at %u mod 64) %s; %s", r->subject->name,
+             ng_roles[r->t->c->program.stream[s].role].name, row, at->inner,
+             (unsigned)((uintptr_t)at->base % LINE), what, where);
+    return false;
+}
+
+static bool same_row(const run *r, int s, size_t row, const unsigned char *want,
+                     const unsigned char *got) {
+    const ng_program *p = &r->t->c->program;
+    int type = p->stream[s].type;
+    size_t n = ng_stream_width(p, s), i = first_difference(type, want, got, n);
+    if (i == n) return true;
+    char what[160];
+    uint64_t w, g;
+    is_nan(type, want + i * ng_types[type].bytes, &w);
+    is_nan(type, got + i * ng_types[type].bytes, &g);
+    snprintf(what, sizeof what, "element %zu: want %.9g (0x%llx), got %.9g (0x%llx)", i,
+             ng_type_read(type, want, i), (unsigned long long)w, ng_type_read(type, got, i),
+             (unsigned long long)g);
+    return differs(r, s, row, what);
+}
+
+/* `owner` is the stream whose memory it is, s the one whose rows are looked at: another one when s
+ * overwrites its input. */
+static bool same_rows(const run *r, int owner, int s) {
+    const ng_case *c = r->t->c;
+    const unsigned char *cursor = c->fence[owner].start;
+    size_t bytes = row_bytes(&c->program, s);
+    bool out = c->program.stream[s].out;
+    for (size_t row = 0; row < stream_rows(c, s); row++) {
+        const unsigned char *at = (const unsigned char *)ng_row_address(&r->t->args, s, row);
+        if (!untouched(cursor, (size_t)(at - cursor)))
+            return differs(r, s, row, "wrote into the gap before it");
+        cursor = at + bytes;
+        if (out && row >= r->first && row < r->last) {
+            if (!r->subject->moves_only && !same_row(r, s, row, c->right[s] + row * bytes, at))
+                return false;
+        } else if (c->pristine[owner] ? memcmp(at, c->pristine[owner] + row * bytes, bytes) != 0
+                                      : !untouched(at, bytes)) {
+            return differs(r, s, row,
+                           out ? "is outside the run and changed" : "is input and changed");
+        }
+    }
+    const unsigned char *end = c->fence[owner].start + c->fence[owner].size;
+    return untouched(cursor, (size_t)(end - cursor)) ||
+           differs(r, s, stream_rows(c, s) - 1, "wrote behind it");
+}
+
+static bool same_streams(const run *r) {
+    const setting *t = r->t;
+    for (int s = 0; s < t->c->program.streams; s++) {
+        if (t->alias[s] < 0 && is_overwritten(t, s)) continue; /* looked at as the output */
+        if (!same_rows(r, t->alias[s] < 0 ? s : t->alias[s], s)) return false;
+    }
+    return true;
+}
+
+/* ---- running ---- */
+
+static bool run_range(setting *t, const ng_case_subject *subject, size_t count, char *difference) {
+    ng_case *c = t->c;
+    if (count > c->rows) count = c->rows;
+    ng_rng rng = {c->seed + count};
+    size_t first = (size_t)ng_rng_below(&rng, c->rows - count + 1);
+    run r = {t, subject, first, first + count, difference};
+    for (int s = 0; s < c->program.streams; s++)
+        if (c->program.stream[s].out || is_overwritten(t, s)) lay(t, s);
+    int n = snprintf(now_text, sizeof now_text, "checking ");
+    describe(&r, now_text + n, sizeof now_text - (size_t)n);
+    subject->run(subject->ctx, &t->args, r.first, r.last);
+    now_text[0] = 0;
+    return same_streams(&r);
+}
+
+static bool check_layout(ng_case *c, const ng_case_subject *subject, const layout *l,
+                         const int8_t *alias, int64_t *compared, char *difference) {
+    setting t = {.c = c, .layout = l, .alias = alias};
+    place_streams(&t, subject);
+    for (int s = 0; s < c->program.streams; s++) lay(&t, s);
+    for (size_t i = 0; i < sizeof l->ranges / sizeof l->ranges[0]; i++) {
+        if (!run_range(&t, subject, l->ranges[i], difference)) return false;
+        ++*compared;
+        if (l->ranges[i] == NG_ALL) break;
+    }
+    return true;
+}
+
+bool ng_case_check(ng_case *c, const ng_case_subject *subject, int64_t *compared,
+                   char *difference) {
+    size_t n = sizeof layouts / sizeof layouts[0];
+    if (c->program.hidden > ((int64_t)1 << 20)) n = 2; /* a second each, else */
+    for (size_t i = 0; i < n; i++)
+        if (!check_layout(c, subject, &layouts[i], c->alias[0], compared, difference)) return false;
+    for (size_t a = 1; a < c->aliases && !subject->moves_only; a++)
+        if (!check_layout(c, subject, &in_place, c->alias[a], compared, difference)) return false;
+    return true;
+}
