@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The provider that compiles: schedules from the store or predicted ones, one kernel for each
+ * different one. Trouble is counted, told once, and ends in a schedule or a provider further down.
+ * The store is open within one function only. */
+#include "dispatch.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- the store ---- */
+
+/* E_STORE, counted and told; goes on without a store unless the caller is strict. */
+static normgen_status store_trouble(normgen *ng, normgen_status status) {
+    ng->counters.store_ignored++;
+    if (ng->strict) return status;
+    ng_warn_once(ng, NG_ABOUT_STORE, "the store is not used: %s", normgen_error());
+    return NORMGEN_OK;
+}
+
+/* *store stays NULL when there is none, which is no trouble. */
+static normgen_status open_store(normgen *ng, ng_store **store) {
+    struct stat st;
+    if (!*ng->store) return NORMGEN_OK;
+    if (stat(ng->store, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) return NORMGEN_OK;
+    normgen_status status = ng_store_open(ng->store, NG_STORE_READ, store);
+    if (status != NORMGEN_OK) return store_trouble(ng, status);
+    const char *note = ng_store_note(*store);
+    if (*note) ng_warn_once(ng, NG_ABOUT_NOTE, "%s", note);
+    return NORMGEN_OK;
+}
+
+/* Stored winners that cannot be used: counted, told once, an error under strictness. */
+static normgen_status ignored(normgen *ng, size_t count, const char *why) {
+    if (count == 0) return NORMGEN_OK;
+    ng->counters.store_ignored += count;
+    if (ng->strict)
+        return ng_fail(NORMGEN_E_STORE, "store '%s' holds a winner that cannot be used: %s",
+                       ng->store, why);
+    ng_warn_once(ng, NG_ABOUT_SCHEDULE,
+                 "store '%s' holds winners that cannot be used (ignored): %s", ng->store, why);
+    return NORMGEN_OK;
+}
+
+/* What to use with one number of threads; complete whatever the store is. */
+static normgen_status choose(normgen *ng, ng_store *store, const normgen_kernel *k, int threads,
+                             ng_choices *choices) {
+    normgen_status status =
+        ng_choose(store, ng->cpu, &k->spec, &k->program, ng->gen->toolchain, threads, choices);
+    if (status != NORMGEN_OK) status = store_trouble(ng, status);
+    return status == NORMGEN_OK ? ignored(ng, choices->ignored, choices->why) : status;
+}
+
+/* ---- compiling ---- */
+
+/* All kernels of one handle: two plans, four regimes, two slots. Equal schedules are compiled once.
+ */
+#define MAX_MADE (2 * NG_REGIME_COUNT * 2)
+
+typedef struct making {
+    normgen *ng;
+    normgen_kernel *kernel;
+    ng_choices alone, team;
+    struct {
+        ng_schedule schedule;
+        normgen_fn fn;
+    } made[MAX_MADE];
+    int count;
+} making;
+
+/* Brings the generator's error text over to this library. */
+static normgen_status generator_failed(const normgen *ng, normgen_status status) {
+    return ng_fail(status, "%s", ng->gen->error());
+}
+
+static normgen_status compile(making *m, const ng_schedule *schedule, normgen_fn *fn) {
+    const ng_gen_table *gen = m->ng->gen;
+    ng_object object;
+    normgen_status status = gen->compile(&m->kernel->program, schedule, m->ng->cpu->isa, &object);
+    if (status != NORMGEN_OK) return generator_failed(m->ng, status);
+    status = gen->jit_load(m->ng->jit, &object, fn);
+    gen->object_fini(&object);
+    if (status == NORMGEN_OK) return NORMGEN_OK;
+    if (status == NORMGEN_E_UNSUPPORTED) m->ng->no_code = true;
+    return generator_failed(m->ng, status);
+}
+
+/* The function of a schedule, compiled unless it was before. */
+static normgen_status make(making *m, const ng_choice *choice, normgen_fn *fn) {
+    const ng_program *p = &m->kernel->program;
+    for (int i = 0; i < m->count; i++) {
+        if (ng_schedule_compare(p, &m->made[i].schedule, &choice->schedule) != 0) continue;
+        *fn = m->made[i].fn;
+        return NORMGEN_OK;
+    }
+    normgen_status status = compile(m, &choice->schedule, fn);
+    if (status != NORMGEN_OK) return status;
+    m->made[m->count].schedule = choice->schedule;
+    m->made[m->count++].fn = *fn;
+    m->ng->counters.compiled++;
+    if (choice->rung != NG_RUNG_DEFAULT) m->ng->counters.store_hits++;
+    return NORMGEN_OK;
+}
+
+/* A stored schedule that does not compile gives way to the built-in one, but under strictness. */
+static normgen_status make_or_default(making *m, ng_choice *choice, const ng_choice *preset,
+                                      normgen_fn *fn) {
+    normgen_status status = make(m, choice, fn);
+    if (status != NORMGEN_E_GENERATOR || choice->rung == NG_RUNG_DEFAULT || m->ng->strict)
+        return status;
+    ng_warn_once(m->ng, NG_ABOUT_COMPILE, "schedule '%s' does not compile: %s",
+                 choice->found.winner.schedule, normgen_error());
+    *choice = *preset;
+    return make(m, choice, fn);
+}
+
+/* Outputs that `any` streams need aligned addresses. */
+static void note_alignment(ng_entry *e, const ng_program *p, const ng_schedule *schedule) {
+    e->streamed = 0;
+    for (int s = 0; s < p->streams; s++) {
+        size_t alignment = p->stream[s].out ? ng_schedule_alignment(p, schedule, s) : 1;
+        if (alignment == 1) continue;
+        e->aligned[e->streamed].stream = (uint16_t)s;
+        e->aligned[e->streamed++].mask = (uint16_t)(alignment - 1);
+    }
+}
+
+static normgen_status make_entry(making *m, ng_choice at[], const ng_choice preset[], ng_entry *e) {
+    const ng_program *p = &m->kernel->program;
+    normgen_status status = make_or_default(m, &at[NG_SLOT_ANY], &preset[NG_SLOT_ANY], &e->any);
+    if (status != NORMGEN_OK) return status;
+    note_alignment(e, p, &at[NG_SLOT_ANY].schedule);
+    char text[NG_SCHEDULE_TEXT];
+    ng_schedule_text(p, &at[NG_SLOT_ANY].schedule, text);
+    snprintf(e->text, sizeof e->text, "compiled %s", text);
+    e->rung = at[NG_SLOT_ANY].rung;
+    e->cached = e->any;
+    if (e->streamed == 0) return NORMGEN_OK;
+    return make_or_default(m, &at[NG_SLOT_CACHED], &preset[NG_SLOT_CACHED], &e->cached);
+}
+
+/* Entries of the regimes that a call can fall in. */
+static normgen_status make_plan(making *m, ng_choices *choices, ng_entry plan[]) {
+    const normgen_kernel *k = m->kernel;
+    ng_choices *preset = malloc(sizeof *preset);
+    if (!preset) return ng_fail(NORMGEN_E_MEMORY, "no memory to choose schedules");
+    normgen_status status = ng_choose(NULL, m->ng->cpu, &k->spec, &k->program, NULL, 1, preset);
+    for (int r = 0; r < NG_REGIME_COUNT && status == NORMGEN_OK; r++)
+        if (k->max_rows[r] > 0) status = make_entry(m, choices->at[r], preset->at[r], &plan[r]);
+    free(preset);
+    return status;
+}
+
+static normgen_status choose_plans(making *m) {
+    ng_store *store = NULL;
+    normgen_status status = open_store(m->ng, &store);
+    if (status == NORMGEN_OK) status = choose(m->ng, store, m->kernel, 1, &m->alone);
+    int threads = ng_pool_threads(m->ng);
+    m->team = m->alone;
+    if (status == NORMGEN_OK && store && threads > 1)
+        status = choose(m->ng, store, m->kernel, threads, &m->team);
+    if (status == NORMGEN_OK && store)
+        status = ignored(m->ng, (size_t)ng_store_ignored(store), "a row does not fit its table");
+    ng_store_close(store);
+    return status;
+}
+
+static void report(const normgen *ng, const normgen_kernel *k) {
+    char text[NORMGEN_SPEC_TEXT];
+    if (!ng->log) return;
+    ng_spec_text(&k->spec, text);
+    for (int r = 0; r < NG_REGIME_COUNT; r++)
+        if (k->max_rows[r] > 0)
+            ng_inform(ng, "%s: %s: %s (%s)", text, ng_regime_names[r], k->alone[r].text,
+                      ng_rung_names[k->alone[r].rung]);
+}
+
+/* ---- the provider ---- */
+
+/* A generator that is missing is worth a warning only to who asked for it. */
+static normgen_status need_generator(normgen *ng) {
+    if (ng->jit) return NORMGEN_OK;
+    normgen_status status = ng_gen_load(&ng->gen);
+    bool missing = status == NORMGEN_E_UNSUPPORTED;
+    if (status == NORMGEN_OK) {
+        status = ng->gen->jit_new(&ng->jit);
+        if (status != NORMGEN_OK) generator_failed(ng, status);
+    }
+    if (status != NORMGEN_OK && (!missing || ng->mode == NORMGEN_MODE_COMPILE))
+        ng_warn_once(ng, NG_ABOUT_GENERATOR, "nothing is compiled: %s", normgen_error());
+    return status;
+}
+
+static normgen_status may_compile(normgen *ng) {
+    if (ng->mode == NORMGEN_MODE_LOOKUP)
+        return ng_fail(NORMGEN_E_UNSUPPORTED, "mode=lookup never compiles");
+    if (ng->cpu->isa->max_vec == 0)
+        return ng_fail(NORMGEN_E_UNSUPPORTED, "there is no generated code for ISA level %s",
+                       ng->cpu->isa->name);
+    if (ng->no_code) return ng_fail(NORMGEN_E_UNSUPPORTED, "the system forbids executable memory");
+    return need_generator(ng);
+}
+
+/* A failure on the way to a kernel, told once. */
+static void compile_trouble(normgen *ng, normgen_status status) {
+    if (ng->no_code)
+        ng_warn_once(ng, NG_ABOUT_CODE,
+                     "the system forbids executable memory, nothing is compiled: %s",
+                     normgen_error());
+    else if (status != NORMGEN_E_STORE)
+        ng_warn_once(ng, NG_ABOUT_COMPILE, "a kernel is not compiled: %s", normgen_error());
+}
+
+normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *k) {
+    normgen_status status = may_compile(ng);
+    if (status != NORMGEN_OK) return status;
+    making *m = calloc(1, sizeof *m);
+    if (!m) return ng_fail(NORMGEN_E_MEMORY, "no memory to compile");
+    m->ng = ng;
+    m->kernel = k;
+    status = choose_plans(m);
+    if (status == NORMGEN_OK) status = make_plan(m, &m->alone, k->alone);
+    if (status == NORMGEN_OK) status = make_plan(m, &m->team, k->team);
+    if (status == NORMGEN_OK)
+        report(ng, k);
+    else
+        compile_trouble(ng, status);
+    free(m);
+    return status;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Handles and kernel handles. Everything that a call needs was computed when its kernel handle was
+ * made: a call compares a row count and a few address bits, then jumps. Kernel handles are never
+ * written to after normgen_get. */
+#ifndef NG_DISPATCH_H
+#define NG_DISPATCH_H
+
+#include "choose.h"
+#include "genload.h"
+
+#include <pthread.h>
+
+/* What serves one regime. */
+typedef struct ng_entry {
+    normgen_fn any;    /* the fastest one, for addresses that fit; NULL: the interpreter */
+    normgen_fn cached; /* for all addresses */
+    int streamed;      /* outputs whose base and strides `any` needs aligned */
+    struct {
+        uint16_t stream, mask; /* alignment - 1 */
+    } aligned[NORMGEN_MAX_STREAMS];
+    ng_rung rung;                     /* of `any` */
+    char text[NG_SCHEDULE_TEXT + 16]; /* "compiled vec=512 ..." or "interpreter" */
+} ng_entry;
+
+struct normgen_kernel {
+    const normgen *ng;
+    ng_interp_fn interp;
+    size_t max_rows[NG_REGIME_COUNT]; /* rows of a call on one thread, ascending */
+    size_t parallel_rows;             /* fewer run on one thread */
+    size_t share_rows;                /* a thread gets at least so many */
+    ng_program program;
+    ng_entry alone[NG_REGIME_COUNT]; /* for one thread */
+    ng_entry team[NG_REGIME_COUNT];  /* for as many as normgen_get found */
+    normgen_spec spec;               /* resolved */
+    const char *provider;
+    struct normgen_kernel *next;
+};
+
+/* Threads of a host. */
+typedef struct ng_pool {
+    normgen_parallel_for fn; /* NULL: the default team */
+    void *ctx;
+    int threads;
+} ng_pool;
+
+#define NG_STORE_PATH 4096
+
+struct normgen {
+    pthread_mutex_t lock; /* over all that follows, but for the pool */
+    ng_pool pool;
+    const ng_cpu *cpu;
+    char store[NG_STORE_PATH]; /* "": none */
+    int mode;                  /* NORMGEN_MODE_DEFAULT: compile when the generator is found */
+    bool strict;
+    normgen_log_fn log;
+    void *log_ctx;
+    uint32_t told; /* warnings that were given, one bit each */
+    normgen_counters counters;
+    const ng_gen_table *gen; /* with jit: loaded at the first compile */
+    ng_jit *jit;
+    bool no_code; /* the system forbids executable memory */
+    normgen_kernel *kernels;
+};
+
+/* Warnings that a handle gives once each. */
+typedef enum ng_topic {
+    NG_ABOUT_STORE,
+    NG_ABOUT_NOTE,
+    NG_ABOUT_SCHEDULE,
+    NG_ABOUT_GENERATOR,
+    NG_ABOUT_CODE,
+    NG_ABOUT_COMPILE
+} ng_topic;
+void ng_warn_once(normgen *ng, ng_topic about, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void ng_inform(const normgen *ng, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A provider: fills in the entries of a fresh kernel handle. Declines with a status and the reason
+ * as error text. */
+normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *kernel);
+
+/* Makes a kernel handle that the interpreter serves; spec is resolved. Needs neither store nor
+ * generator. */
+void ng_kernel_init(normgen_kernel *kernel, const normgen *ng, const ng_cpu *cpu,
+                    const normgen_spec *spec);
+/* Threads that normgen_run_parallel would use for a big call from here. */
+int ng_pool_threads(const normgen *ng);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls: checks the arguments, picks what serves this many rows at these addresses, and runs it,
+ * on one thread or several. No file, lock or allocation. It must not know where kernels come from.
+ */
+#include "dispatch.h"
+
+#include "call.h"
+#include "error.h"
+#include "team.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One barrier costs 2 to 3 us (docs/ARCHITECTURE.md), in which one thread moves 250 KiB within its
+ * L2: below that, threads cannot win. The other bound keeps many threads from sharing little. */
+#define PARALLEL_BYTES ((size_t)256 * 1024)
+#define SHARE_BYTES ((size_t)64 * 1024)
+#define ROW_UNIT 8        /* no kernel works on more rows together */
+#define MAX_THREADS 65536 /* of a host's pool; more is a mistake */
+
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+static size_t rows_of(size_t bytes, size_t row_bytes) {
+    return (bytes + row_bytes - 1) / row_bytes;
+}
+
+void ng_kernel_init(normgen_kernel *k, const normgen *ng, const ng_cpu *cpu,
+                    const normgen_spec *spec) {
+    size_t row, shared;
+    normgen_spec own = *spec; /* may be the one that the handle has */
+    memset(k, 0, sizeof *k);
+    k->ng = ng;
+    k->interp = cpu->interp;
+    k->spec = own;
+    ng_program_build(&k->program, &own);
+    ng_program_footprint(&k->program, &row, &shared);
+    k->parallel_rows = rows_of(PARALLEL_BYTES, row);
+    k->share_rows = rows_of(SHARE_BYTES, row);
+    for (int r = 0; r < NG_REGIME_COUNT; r++) {
+        k->max_rows[r] = ng_regime_max_rows(cpu, &k->program, (ng_regime)r, 1);
+        snprintf(k->alone[r].text, sizeof k->alone[r].text, "interpreter");
+        k->team[r] = k->alone[r];
+    }
+}
+
+/* ---- picking ---- */
+
+/* share: rows of one thread, which l1 and l2 count. */
+static inline int regime_of(const normgen_kernel *k, size_t share, size_t rows) {
+    if (share <= k->max_rows[NG_L1]) return NG_L1;
+    if (share <= k->max_rows[NG_L2]) return NG_L2;
+    return rows <= k->max_rows[NG_LLC] ? NG_LLC : NG_DRAM;
+}
+
+static inline normgen_fn pick(const ng_entry *e, const normgen_bound_args *args) {
+    uintptr_t off = 0;
+    for (int i = 0; i < e->streamed; i++) {
+        const normgen_stream *s = &args->stream[e->aligned[i].stream];
+        off |=
+            ((uintptr_t)s->base | (uintptr_t)s->inner | (uintptr_t)s->outer) & e->aligned[i].mask;
+    }
+    return off ? e->cached : e->any;
+}
+
+static inline void run_range(const normgen_kernel *k, normgen_fn fn, const normgen_bound_args *args,
+                             size_t first, size_t last) {
+    uint64_t saved = ng_fp_enter();
+    if (fn)
+        fn(args, first, last);
+    else
+        k->interp(&k->program, args, first, last);
+    ng_fp_leave(saved);
+}
+
+static normgen_status null_kernel(void) {
+    return ng_fail(NORMGEN_E_ARGUMENT, "kernel is a null pointer; get one with normgen_get");
+}
+
+static inline normgen_status bind(const normgen_kernel *k, const normgen_args *args,
+                                  normgen_bound_args *bound) {
+    return UNLIKELY(!k) ? null_kernel() : ng_bind(&k->program, args, bound);
+}
+
+/* ---- one thread ---- */
+
+static inline void run_alone(const normgen_kernel *k, const normgen_bound_args *bound, size_t first,
+                             size_t last) {
+    size_t rows = last - first;
+    if (rows == 0) return;
+    run_range(k, pick(&k->alone[regime_of(k, rows, rows)], bound), bound, first, last);
+}
+
+normgen_status normgen_run(const normgen_kernel *kernel, const normgen_args *args) {
+    normgen_bound_args bound;
+    normgen_status status = bind(kernel, args, &bound);
+    if (UNLIKELY(status != NORMGEN_OK)) return status;
+    run_alone(kernel, &bound, 0, args->rows);
+    return NORMGEN_OK;
+}
+
+normgen_status normgen_run_rows(const normgen_kernel *kernel, const normgen_args *args,
+                                size_t first, size_t last) {
+    normgen_bound_args bound;
+    normgen_status status = bind(kernel, args, &bound);
+    if (UNLIKELY(status != NORMGEN_OK)) return status;
+    if (UNLIKELY(first > last || last > args->rows))
+        return ng_fail(NORMGEN_E_ARGUMENT,
+                       "rows %zu to %zu (last is exclusive) are no range of args.rows = %zu", first,
+                       last, args->rows);
+    run_alone(kernel, &bound, first, last);
+    return NORMGEN_OK;
+}
+
+/* ---- several threads ---- */
+
+typedef struct team_call {
+    const normgen_kernel *kernel;
+    normgen_fn fn;
+    const normgen_bound_args *bound;
+    size_t rows, parts, unit;
+} team_call;
+
+/* First row of part i: parts differ by one unit at most. */
+static size_t part_start(const team_call *c, size_t i) {
+    size_t units = (c->rows + c->unit - 1) / c->unit, extra = units % c->parts;
+    size_t start = (units / c->parts * i + (i < extra ? i : extra)) * c->unit;
+    return start < c->rows ? start : c->rows;
+}
+
+static void run_part(void *ctx, size_t i) {
+    const team_call *c = ctx;
+    size_t first = part_start(c, i), last = part_start(c, i + 1);
+    if (first < last) run_range(c->kernel, c->fn, c->bound, first, last);
+}
+
+/* Whole blocks of the widest kernel, unless there are so few rows that balance matters more. */
+static size_t unit_for(size_t rows, size_t parts) {
+    size_t unit = ROW_UNIT;
+    while (unit > 1 && rows / parts < 4 * unit) unit /= 2;
+    return unit;
+}
+
+int ng_pool_threads(const normgen *ng) { return ng->pool.fn ? ng->pool.threads : ng_team_size(); }
+
+static size_t parts_for(const normgen_kernel *k, size_t rows) {
+    if (rows < k->parallel_rows) return 1;
+    size_t threads = (size_t)ng_pool_threads(k->ng), most = rows / k->share_rows;
+    if (threads > most) threads = most;
+    return threads > 1 ? threads : 1;
+}
+
+static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows,
+                     size_t parts) {
+    const ng_pool *pool = &k->ng->pool;
+    size_t share = (rows - 1) / parts + 1;
+    team_call call = {.kernel = k,
+                      .fn = pick(&k->team[regime_of(k, share, rows)], bound),
+                      .bound = bound,
+                      .rows = rows,
+                      .parts = parts,
+                      .unit = unit_for(rows, parts)};
+    (pool->fn ? pool->fn : ng_team_for)(pool->ctx, parts, run_part, &call);
+}
+
+normgen_status normgen_run_parallel(const normgen_kernel *kernel, const normgen_args *args) {
+    normgen_bound_args bound;
+    normgen_status status = bind(kernel, args, &bound);
+    if (UNLIKELY(status != NORMGEN_OK)) return status;
+    size_t parts = parts_for(kernel, args->rows);
+    if (parts > 1)
+        run_team(kernel, &bound, args->rows, parts);
+    else
+        run_alone(kernel, &bound, 0, args->rows);
+    return NORMGEN_OK;
+}
+
+void normgen_set_parallel_for(normgen *ng, normgen_parallel_for fn, void *ctx, int32_t threads) {
+    if (!ng) return;
+    int n = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
+    ng->pool = (ng_pool){fn, ctx, n};
+}
+
+/* ---- bare functions ---- */
+
+normgen_status normgen_kernel_bind(const normgen_kernel *kernel, const normgen_args *args,
+                                   normgen_bound_args *bound) {
+    normgen_bound_args b = {0}; /* binding may leave scratch in it */
+    if (!bound) return ng_fail(NORMGEN_E_ARGUMENT, "bound is a null pointer");
+    normgen_status status = bind(kernel, args, &b);
+    if (status == NORMGEN_OK) *bound = b;
+    return status;
+}
+
+/* No rows are asked about as one row. */
+static const ng_entry *entry_of(const normgen_kernel *k, size_t rows) {
+    size_t n = rows ? rows : 1;
+    return &k->alone[regime_of(k, n, n)];
+}
+
+normgen_fn normgen_kernel_fn(const normgen_kernel *kernel, size_t rows) {
+    return kernel ? entry_of(kernel, rows)->cached : NULL;
+}
+
+const char *normgen_kernel_describe(const normgen_kernel *kernel, size_t rows) {
+    return kernel ? entry_of(kernel, rows)->text : "";
+}
