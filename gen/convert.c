@@ -61,29 +61,31 @@ static ng_v bf16_by_integers(const ng_build *g, ng_v v) {
     return LLVMBuildTrunc(g->b, v_r, vector_of(g->t_i16, n), "");
 }
 
-/* AVX512-BF16: one instruction makes one full vector of two vectors of floats. Other sizes: NULL.
- */
-static ng_v bf16_by_instruction(const ng_build *g, ng_v v) {
+/* AVX512-BF16: one instruction narrows one vector to half a vector, or two to a whole one. Forms
+ * wider than the schedule's vectors are not legal in its functions. NULL where no form fits. */
+static ng_v bf16_by_instruction(const ng_lower *l, ng_v v) {
     static const struct {
         unsigned floats;
+        int bits;
         bool pair;
         const char *name;
-    } forms[] = {{8, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.128"},
-                 {16, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.256"},
-                 {32, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.512"}};
+    } forms[] = {{16, 512, false, "llvm.x86.avx512bf16.cvtneps2bf16.512"},
+                 {8, 256, false, "llvm.x86.avx512bf16.cvtneps2bf16.256"},
+                 {32, 512, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.512"},
+                 {16, 256, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.256"},
+                 {8, 128, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.128"}};
+    const ng_build *g = &l->g;
     unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
-    bool alone = n == 16; /* one zmm: narrowed on its own, to half a vector */
-    ng_v args[2];
-    if (alone) {
-        ng_v v_r = ng_intrinsic(g, "llvm.x86.avx512bf16.cvtneps2bf16.512", NULL, 0, &v, 1);
-        return ng_bitcast(g, v_r, vector_of(g->t_i16, n));
-    }
     for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (forms[i].floats != n) continue;
-        args[0] = ng_subvector(g, v, n / 2, n / 2); /* the first operand becomes the upper half */
-        args[1] = ng_subvector(g, v, 0, n / 2);
-        return ng_bitcast(g, ng_intrinsic(g, forms[i].name, NULL, 0, args, 2),
-                          vector_of(g->t_i16, n));
+        if (forms[i].floats != n || forms[i].bits > l->s->vec) continue;
+        ng_v args[2] = {v, NULL};
+        if (forms[i].pair) {
+            args[0] =
+                ng_subvector(g, v, n / 2, n / 2); /* the first operand becomes the upper half */
+            args[1] = ng_subvector(g, v, 0, n / 2);
+        }
+        ng_v v_narrow = ng_intrinsic(g, forms[i].name, NULL, 0, args, forms[i].pair ? 2 : 1);
+        return ng_bitcast(g, v_narrow, vector_of(g->t_i16, n));
     }
     return NULL;
 }
@@ -101,7 +103,7 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
     if (type == NORMGEN_F32) return ng_bitcast(g, v, t_memory);
     if (type == NORMGEN_F16)
         return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t_memory);
-    ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(g, v) : NULL;
+    ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(l, v) : NULL;
     return v_native ? v_native : bf16_by_integers(g, v);
 }
 

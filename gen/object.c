@@ -61,7 +61,7 @@ static normgen_status make_machine(const ng_isa *isa, LLVMTargetMachineRef *mach
     LLVMTargetMachineOptionsRef options = LLVMCreateTargetMachineOptions();
     LLVMTargetMachineOptionsSetCPU(options, isa->llvm_cpu);
     LLVMTargetMachineOptionsSetFeatures(options, isa->llvm_features);
-    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, LLVMCodeGenLevelDefault);
+    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, LLVMCodeGenLevelLess);
     LLVMTargetMachineOptionsSetRelocMode(options, LLVMRelocPIC);
     LLVMTargetMachineOptionsSetCodeModel(options, LLVMCodeModelSmall);
     *machine = LLVMCreateTargetMachineWithOptions(target, isa->triple, options);

@@ -224,21 +224,40 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
     return 1;
 }
 
-/* Instructions of a kernel without loops: each operation once per vector, row and pass that needs
- * it. */
-static int64_t unrolled_size(const ng_program *p, const ng_schedule *s) {
-    uint16_t passes[NG_MAX_OPS];
-    ng_program_demand(p, s->keep, passes);
-    int64_t per_vector = 0,
-            vectors = (p->hidden + ng_schedule_vector(p, s) - 1) / ng_schedule_vector(p, s);
+/* Instructions for one vector of one row in a pass: each operation that the pass computes, and its
+ * stores. */
+static int64_t pass_size(const ng_program *p, const uint16_t *passes, int pass) {
+    int64_t size = 1;
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
-        if (op->code == NG_STORE || ng_op_reduces(op))
-            per_vector += 2;
-        else if (!op->scalar)
-            per_vector += 2 * __builtin_popcount(passes[i]);
+        bool reduces_here = ng_op_reduces(op) && op->level - 1 == pass;
+        bool narrow = (op->code == NG_LOAD || op->code == NG_STORE || op->code == NG_ROUND) &&
+                      ng_types[op->type].bytes == 2;
+        if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
+                                 : reduces_here || (!op->scalar && passes[i] >> pass & 1))
+            size += narrow ? 3 : 1;
     }
-    return per_vector * vectors * s->block;
+    return size;
+}
+
+/* Vectors of one row that the code of a pass spells out: the body of a loop, and what remains of
+ * the row. */
+static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unrolled) {
+    int64_t vector = ng_schedule_vector(p, s), step = p->lanes < 64 ? 64 : p->lanes;
+    int64_t whole = p->hidden > NG_SEGMENT ? p->hidden / NG_SEGMENT * NG_SEGMENT : 0,
+            tail = p->hidden - whole;
+    if (unrolled) return (p->hidden + vector - 1) / vector;
+    return (step * (whole > 0) + step * (tail >= step) + tail % step + vector - 1) / vector;
+}
+
+int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
+    uint16_t passes[NG_MAX_OPS];
+    int64_t all = 0, twice;
+    ng_program_demand(p, s->keep, passes);
+    for (int pass = 0; pass < p->passes; pass++) all += pass_size(p, passes, pass);
+    twice = s->overlap ? pass_size(p, passes, 0) + pass_size(p, passes, p->passes - 1) : 0;
+    int64_t blocks = s->block * (all + twice) + (s->block > 1 || s->overlap ? all : 0);
+    return pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
 }
 
 /* Why the residency of crossing value j is not legal, or NULL. */
@@ -269,12 +288,15 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
         if (s->keep[j] == NG_SCRATCH) scratch += (p->hidden + vector) * csize * s->block;
     }
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
-    if (uses(p, s, NG_REGS) && unrolled_size(p, s) > NG_UNROLL_CAP)
-        return "keep=regs: too long without loops";
     if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
     if (s->overlap && uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
     if (s->overlap && s->prefetch != NG_PREFETCH_NONE)
         return "overlap: the next block is loaded anyway, no prefetch";
+    /* The plain schedule with the widest vectors is always legal, however long its code. */
+    bool plain = s->block == 1 && !s->overlap && !uses(p, s, NG_REGS);
+    bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;
+    if (!(plain && widest) && ng_schedule_size(p, s) > NG_SIZE_CAP)
+        return "the code would be too long";
     if (s->store != NG_STORE_STREAM) return NULL;
     if (!isa->streams) return "store=stream: the ISA level has no streaming stores";
     for (int i = 0; i < p->ops; i++) {

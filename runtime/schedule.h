@@ -36,7 +36,7 @@ extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
 #define NG_SCHEDULE_TEXT 160
 #define NG_SCRATCH_BYTES (64 * 1024)
-#define NG_UNROLL_CAP 3000 /* estimated instructions of a fully unrolled kernel */
+#define NG_SIZE_CAP 560 /* ng_schedule_size beyond which a schedule is not legal */
 
 /* Canonical text; NG_SCHEDULE_TEXT bytes. */
 void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);
@@ -60,6 +60,8 @@ size_t ng_schedule_alignment(const ng_program *program, const ng_schedule *sched
  * does). */
 bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
                          const ng_op *store);
+/* Estimated number of vector instructions in the code. */
+int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
 /* Elements of one vector of the compute type. */
 int ng_schedule_vector(const ng_program *program, const ng_schedule *schedule);
 
