@@ -12,7 +12,7 @@
 #define NG_GEN_REVISION 1
 
 /* "llvm=19.1.7 gen=1 numerics=1" */
-const char *ng_toolchain_text(void);
+extern const char ng_toolchain[];
 
 /* Compiles a kernel; the schedule must be legal for the level (E_SCHEDULE otherwise). Every call
  * owns its LLVM context: safe from many threads. The object is checked to be a leaf without

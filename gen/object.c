@@ -22,7 +22,7 @@
  * should be. */
 #define PIPELINE "function(early-cse)"
 
-const char *ng_toolchain_text(void) { return NG_TOOLCHAIN_TEXT; }
+const char ng_toolchain[] = NG_TOOLCHAIN_TEXT;
 
 static void initialize_targets(void) {
     LLVMInitializeX86TargetInfo();

@@ -21,8 +21,8 @@ done
     fail 'the SONAME of libnormgen is not libnormgen.so.0'
 
 # Exported are exactly the functions that the public header declares.
-sed -n '/^NORMGEN_API/,/;/p' "$NORMGEN_SOURCE/include/normgen/normgen.h" | tr '\n' ' ' | tr ';' '\n' |
-    sed -n 's/^ *NORMGEN_API[^(]*[ *]\(normgen_[a-z0-9_]*\)(.*/\1/p' | sort >"$scratch/declared"
+tr '\n' ' ' <"$NORMGEN_SOURCE/include/normgen/normgen.h" | tr ';}' '\n\n' |
+    sed -n 's/^.*NORMGEN_API \([^()]*[ *]\)\(normgen_[a-z0-9_]*\)(.*/\2/p' | sort >"$scratch/declared"
 exports libnormgen.so.0 >"$scratch/exported"
 [ -s "$scratch/declared" ] || fail 'no declaration was found in normgen.h'
 diff "$scratch/declared" "$scratch/exported" >"$scratch/diff" ||

@@ -262,7 +262,7 @@ normgen_status ng_live_new(uint64_t seed, const volatile int *stop, ng_live **ma
     if (!live) return ng_fail(NORMGEN_E_MEMORY, "no memory for the tuner");
     live->meter = (ng_meter){.ctx = live,
                              .cpu = cpu,
-                             .toolchain = ng_toolchain_text(),
+                             .toolchain = ng_toolchain,
                              .ram = ng_machine_ram(),
                              .host = host,
                              .now = now,

@@ -2,7 +2,6 @@
 /* The generator library's one exported symbol: see runtime/gentable.h. */
 #include "build_id.h"
 #include "gen.h"
-#include "llvm_compat.h"
 #include "specfile.h"
 #include "tuned.h"
 
@@ -12,7 +11,7 @@ const ng_gen_table normgen_gen_table = {
     .struct_size = sizeof(ng_gen_table),
     .build = NG_BUILD_ID,
     .error = normgen_error,
-    .toolchain = NG_TOOLCHAIN_TEXT,
+    .toolchain = ng_toolchain,
     .compile = ng_compile,
     .object_fini = ng_object_fini,
     .show = ng_show,
