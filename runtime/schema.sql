@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The store, version 1. Every table only grows: a row is never changed or removed, and the whole
 -- row is its key, so merging two stores is a set union. What is one trial or winner to normgen
 -- (session, spec, machine, toolchain, regime, threads, schedule or slot) may have two rows only
