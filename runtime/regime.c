@@ -151,7 +151,7 @@ static bool streamable(const ng_program *p, const ng_schedule *s) {
 }
 
 /* What measurements of hand-written kernels suggest: rows together where the fold of a short row
- * costs more than the row, registers for what is short enough, next rows fetched ahead of llc, and
+ * costs more than the row, registers for what is short enough, next rows fetched ahead in llc, and
  * in dram several rows at once past the caches. */
 static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_schedule *s) {
     bool small = p->hidden <= 256;
@@ -166,31 +166,48 @@ static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_sc
     if (!isa->streams || !streamable(p, s)) s->store = NG_STORE_CACHED;
 }
 
-/* Gives up one wish after another, dearest last; the end of the list is legal everywhere. */
-static void relax(const ng_program *p, ng_schedule *s, int step) {
-    switch (step) {
-    case 0: s->overlap = 0; break;
-    case 1: keep_all(s, p, NG_RECOMPUTE); break;
-    case 2: s->prefetch = NG_PREFETCH_NONE; break;
-    case 3: s->store = NG_STORE_CACHED; break;
-    default: s->block = 1; break;
+/* As wished, or with a prefetch in place of the overlap, or with neither. */
+static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
+    ng_schedule t = *s;
+    bool legal = ng_schedule_legal(p, isa, &t, NULL);
+    if (!legal && t.overlap) {
+        t.overlap = 0;
+        t.prefetch = NG_PREFETCH_NEXT;
+        legal = ng_schedule_legal(p, isa, &t, NULL);
     }
+    if (!legal) {
+        t.overlap = 0;
+        t.prefetch = NG_PREFETCH_NONE;
+        legal = ng_schedule_legal(p, isa, &t, NULL);
+    }
+    if (legal) *s = t;
+    return legal;
 }
 
+/* With as many rows together as is legal. */
+static bool settle_block(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
+    for (ng_schedule t = *s; t.block >= 1; t.block = (int16_t)(t.block / 2))
+        if (settle_order(p, isa, &t)) {
+            *s = t;
+            return true;
+        }
+    return false;
+}
+
+/* Gives up registers, then width, last of all streaming. One row at a time, computed again and
+ * again with some width of vectors, is legal everywhere. */
 void ng_regime_default_schedule(const ng_program *program, const ng_isa *isa, ng_regime regime,
                                 ng_schedule *schedule) {
-    enum { STEPS = 5 };
-    ng_schedule s;
-    wish(program, isa, regime, &s);
-    for (; s.vec >= 128; s.vec = (int16_t)(s.vec / 2)) {
-        ng_schedule trial = s;
-        for (int step = 0; step <= STEPS; step++) {
-            if (ng_schedule_legal(program, isa, &trial, NULL)) {
-                *schedule = trial;
-                return;
+    ng_schedule first;
+    wish(program, isa, regime, &first);
+    for (int store = first.store; store >= NG_STORE_CACHED; store--)
+        for (int vec = first.vec; vec >= 128; vec /= 2)
+            for (int plain = 0; plain < 2; plain++) {
+                *schedule = first;
+                schedule->store = (int16_t)store;
+                schedule->vec = (int16_t)vec;
+                if (plain) keep_all(schedule, program, NG_RECOMPUTE);
+                if (settle_block(program, isa, schedule)) return;
             }
-            if (step < STEPS) relax(program, &trial, step);
-        }
-    }
-    assert(false && "the last step is legal on every level with generated code");
+    assert(false && "the last try is legal on every level with generated code");
 }
