@@ -2,10 +2,9 @@
 /* Writes JSON straight to a stream; the caller keeps to one thread per writer. */
 #include "json.h"
 
-#include "decimal.h"
-
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 
 static void put_text(FILE *out, const char *text) {
     fputc('"', out);
@@ -66,10 +65,14 @@ void cli_json_integer(cli_json *j, const char *key, int64_t value) {
     fprintf(j->out, "%lld", (long long)value);
 }
 
+/* 100 rather than 1e+02: at least six digits, and as many as come back as the same number. */
 void cli_json_decimal(cli_json *j, const char *key, double value) {
-    char text[NG_DECIMAL_TEXT] = "null";
+    char text[40] = "null";
+    for (int digits = 6; isfinite(value) && digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (!(strtod(text, NULL) < value) && !(strtod(text, NULL) > value)) break;
+    }
     member(j, key);
-    if (isfinite(value)) ng_decimal_print(value, text);
     fputs(text, j->out);
 }
 

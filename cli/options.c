@@ -50,9 +50,16 @@ static const cli_option *find_letter(const cli_verb *verb, char letter) {
     return letter == 'h' ? &help_option : NULL;
 }
 
+bool cli_verb_takes_field(const cli_verb *verb, size_t index) {
+    if (!verb->fields) return false;
+    for (const char *const *w = verb->without; w && *w; w++)
+        if (strcmp(*w, ng_fields[index].name) == 0) return false;
+    return true;
+}
+
 static const ng_field *find_field(const cli_verb *verb, const char *name, size_t length) {
     const ng_field *f = ng_field_find(name, length);
-    return f && (verb->fields >> (f - ng_fields) & 1u) ? f : NULL;
+    return f && cli_verb_takes_field(verb, (size_t)(f - ng_fields)) ? f : NULL;
 }
 
 /* How many letters differ, counted from both ends: enough to find a slip of the keyboard. */
@@ -79,7 +86,8 @@ static int unknown_option(const cli_verb *verb, const char *name, size_t length)
     for (const cli_option *o = verb->options; o->name; o++)
         closer(name, length, o->name, &best, &distance);
     for (size_t i = 0; i < NG_FIELD_COUNT; i++)
-        if (verb->fields >> i & 1u) closer(name, length, ng_fields[i].name, &best, &distance);
+        if (cli_verb_takes_field(verb, i))
+            closer(name, length, ng_fields[i].name, &best, &distance);
     int shown = (int)(length < 60 ? length : 60);
     if (best)
         return cli_usage_error(verb, "unknown option --%.*s; did you mean --%s?", shown, name,
@@ -246,7 +254,7 @@ static void print_fields(const cli_verb *verb, FILE *out) {
     fputs("\nfields of a spec, in place of SPEC (kind defaults to rms, eps to 1e-05):\n", out);
     for (size_t i = 0; i < NG_FIELD_COUNT; i++) {
         const ng_field *f = &ng_fields[i];
-        if (!(verb->fields >> i & 1u)) continue;
+        if (!cli_verb_takes_field(verb, i)) continue;
         char allowed[128], left[32];
         ng_field_allowed(f, allowed, sizeof allowed);
         snprintf(left, sizeof left, "--%s", f->name);

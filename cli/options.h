@@ -48,12 +48,14 @@ struct cli_verb {
     const char *summary;   /* one line, without a full stop */
     const char *details;   /* the rest of the help text, whole lines */
     const cli_option *options;
-    uint32_t fields; /* bit i: ng_fields[i] is an option too */
+    bool fields;                /* the fields of a spec are options too … */
+    const char *const *without; /* … but for these names, ended by NULL; NULL: none */
     size_t least_words, most_words;
     int (*run)(const cli_args *args); /* the exit code */
 };
 
-#define CLI_ALL_FIELDS ((1u << NG_FIELD_COUNT) - 1)
+/* Whether ng_fields[index] is an option of the verb. */
+bool cli_verb_takes_field(const cli_verb *verb, size_t index);
 
 /* Options that several verbs share. */
 #define CLI_OPTION_DB                                                                              \

@@ -98,7 +98,8 @@ const cli_verb cli_verb_bench = {
     CLI_SPEC_HELP "All contenders of a regime are measured in turns; nothing is stored.\n\n"
                   "example: normgen bench --hidden 4096\n",
     options,
-    CLI_ALL_FIELDS,
+    true,
+    NULL,
     0,
     SIZE_MAX,
     run,

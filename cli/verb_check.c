@@ -144,7 +144,8 @@ const cli_verb cli_verb_check = {
                   "when anything\n"
                   "differs; each difference is a line that names the case.\n",
     options,
-    CLI_ALL_FIELDS,
+    true,
+    NULL,
     0,
     SIZE_MAX,
     run,

@@ -137,6 +137,8 @@ static int run(const cli_args *args) {
 static const cli_option options[] = {CLI_OPTION_JSON, {0}};
 
 const cli_verb cli_verb_cpu = {
-    "cpu", "",  "Say what was detected of this machine, and what looks wrong", NULL, options, 0, 0,
-    0,     run,
+    "cpu", "",      "Say what was detected of this machine, and what looks wrong",
+    NULL,  options, false,
+    NULL,  0,       0,
+    run,
 };

@@ -77,7 +77,8 @@ const cli_verb cli_verb_db = {
     "schedules\n"
     "that nothing here would use.\n",
     options,
-    0,
+    false,
+    NULL,
     1,
     SIZE_MAX,
     run,

@@ -234,7 +234,8 @@ const cli_verb cli_verb_explain = {
     "allow\n"
     "everything (any) and for all others (cached), the place it was found, and the trials there.\n",
     options,
-    CLI_ALL_FIELDS,
+    true,
+    NULL,
     0,
     64,
     run,

@@ -164,7 +164,8 @@ const cli_verb cli_verb_list = {
     CLI_SPEC_HELP "Without a spec, all of them are listed. `of limit` is the share of the speed at "
                   "which this\nmachine moves the spec's bytes.\n",
     options,
-    CLI_ALL_FIELDS,
+    true,
+    NULL,
     0,
     SIZE_MAX,
     run,

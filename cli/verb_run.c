@@ -306,10 +306,8 @@ static const cli_option options[] = {
     {0},
 };
 
-/* Fields that the arrays decide are no flags here: x weight bias residual, and mean and rstd. */
-#define NOT_FLAGS                                                                                  \
-    (1u << 3 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << (NG_FIELD_COUNT - 2) |                          \
-     1u << (NG_FIELD_COUNT - 1))
+/* Fields that the arrays decide. */
+static const char *const without[] = {"x", "weight", "bias", "residual", "mean", "rstd", NULL};
 
 const cli_verb cli_verb_run = {
     "run",
@@ -326,7 +324,8 @@ const cli_verb cli_verb_run = {
     "Output files are replaced when everything is done, or not at all.\n\n"
     "example: normgen run --kind layer --x in.npy --weight w.npy --bias b.npy -o out.npy\n",
     options,
-    CLI_ALL_FIELDS & ~NOT_FLAGS,
+    true,
+    without,
     0,
     64,
     run,

@@ -118,7 +118,8 @@ const cli_verb cli_verb_tune = {
     CLI_SPEC_HELP "An interrupted run is resumed by the same command.\n\n"
                   "example: normgen tune --hidden 4096\n",
     options,
-    CLI_ALL_FIELDS,
+    true,
+    NULL,
     0,
     SIZE_MAX,
     run,
