@@ -49,6 +49,10 @@ static double tiny(maker *m, size_t i) {
     return (void)i, spread(m, low, low + 20);
 }
 static double large_first(maker *m, size_t i) { return i == 0 ? 49152 : spread(m, -3, 0); }
+/* One element whose square swallows half the bits of the others': what a lane holds depends on what
+ * came before, so the order of the sum shows. Sums of ordinary bf16 squares are nearly exact and
+ * hide it. */
+static double peak(maker *m, size_t i) { return i == m->spot ? spread(m, 9, 9) : spread(m, -3, 0); }
 static double large_last(maker *m, size_t i) { return i + 1 == m->n ? -32768 : spread(m, -3, 0); }
 static double one_nan(maker *m, size_t i) {
     return i == m->spot ? ng_float64(0x7ff8000000000000u) : spread(m, -2, 2);
@@ -77,6 +81,7 @@ static const struct {
     bool subnormal;     /* random bits with the exponent field 0 */
 } kinds[] = {
     {"ordinary", ordinary, false},
+    {"peak", peak, false},
     {"uniform", uniform, false},
     {"mean 1e2 spread 1", mean_1e2, false},
     {"one NaN", one_nan, false},
@@ -86,6 +91,7 @@ static const struct {
     {"large first", large_first, false},
     {"random bits", NULL, false},
     {"constant", constant, false},
+    {"peak", peak, false},
     {"subnormals", NULL, true},
     {"one Inf", one_inf, false},
     {"mean -6e4 spread 1", mean_6e4, false},
@@ -94,6 +100,7 @@ static const struct {
     {"signed zeros", signed_zeros, false},
     {"tiny", tiny, false},
     {"alternating", alternating, false},
+    {"peak", peak, false},
     {"both Infs", both_infs, false},
     {"lonely", lonely, false},
     {"ramp", ramp, false},

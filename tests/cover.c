@@ -14,7 +14,8 @@ const int64_t cover_hidden[] = {1,    2,    3,    15,   16,   17,   63,    64,  
 
 const char *const cover_named[] = {
     "rms hidden=%lld eps=1e-05 x=f32 y=f32 weight=f32",
-    "rms hidden=%lld eps=1e-06 x=bf16 y=bf16 weight=bf16 residual=bf16 sum=bf16 rounding=llama",
+    "rms hidden=%lld eps=1e-06 x=bf16 y=bf16 weight=bf16 residual=bf16 sum=bf16 rounding=llama "
+    "rstd=yes",
     "layer hidden=%lld eps=1e-12 x=f32 y=f32 weight=f32 bias=f32 mean=yes rstd=yes",
     "layer hidden=%lld eps=1e-05 x=f16 y=f32 weight=f32 bias=f16 residual=f16 range=scaled", NULL};
 
