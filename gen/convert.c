@@ -109,6 +109,10 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
 
 /* ---- parts of vectors ---- */
 
+static bool has_masks(const ng_lower *l, int type) {
+    return l->isa->mask_bytes && ng_types[type].bytes >= l->isa->mask_bytes;
+}
+
 /* llvm.masked.load / store of integers. */
 static ng_v masked(const ng_lower *l, bool store, ng_v v, ng_v v_ptr, unsigned n, unsigned count,
                    unsigned align) {
@@ -137,7 +141,7 @@ ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsign
     const ng_build *g = &l->g;
     unsigned bytes = ng_types[type].bytes;
     ng_v v_all = LLVMConstNull(ng_memory_type(g, type, n));
-    if (l->isa->masks) return masked(l, false, v_all, v_ptr, n, count, bytes);
+    if (has_masks(l, type)) return masked(l, false, v_all, v_ptr, n, count, bytes);
     FOR_PIECES(from, size, count) {
         ng_v v_piece = ng_load(g, ng_memory_type(g, type, size),
                                ng_offset(g, v_ptr, ng_i64(g, from * bytes)), bytes);
@@ -152,7 +156,7 @@ ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsign
 void ng_store_partial(const ng_lower *l, int type, ng_v v, ng_v v_ptr, unsigned count) {
     const ng_build *g = &l->g;
     unsigned bytes = ng_types[type].bytes, n = LLVMGetVectorSize(LLVMTypeOf(v));
-    if (l->isa->masks) {
+    if (has_masks(l, type)) {
         masked(l, true, v, v_ptr, n, count, bytes);
         return;
     }

@@ -40,14 +40,14 @@ const char *const ng_feature_names[NG_FEATURE_COUNT] = {
 #define X86_TRIPLE "x86_64-unknown-linux-gnu"
 #define ARM_TRIPLE "aarch64-unknown-linux-gnu"
 
-/* name, arch, required, max_vec, masks, native_bf16, streams, llvm_cpu, llvm_features, triple */
+/* name, arch, required, max_vec, mask_bytes, native_bf16, streams, llvm_cpu, llvm_features, triple */
 const ng_isa ng_isas[] = {
-    {"x86-64", NG_X86_64, 0, 0, false, false, true, "x86-64", "", X86_TRIPLE},
-    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, false, false, true, "x86-64-v3", "", X86_TRIPLE},
-    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, true, false, true, "x86-64-v4", "", X86_TRIPLE},
-    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, true, true, true, "x86-64-v4", "+avx512bf16",
+    {"x86-64", NG_X86_64, 0, 0, 0, false, true, "x86-64", "", X86_TRIPLE},
+    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, "x86-64-v3", "", X86_TRIPLE},
+    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, 1, false, true, "x86-64-v4", "", X86_TRIPLE},
+    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, "x86-64-v4", "+avx512bf16",
      X86_TRIPLE},
-    {"aarch64", NG_AARCH64, BIT(neon), 128, false, false, false, "generic", "+neon", ARM_TRIPLE},
+    {"aarch64", NG_AARCH64, BIT(neon), 128, 0, false, false, "generic", "+neon", ARM_TRIPLE},
 };
 const size_t ng_isa_count = sizeof ng_isas / sizeof ng_isas[0];
 

@@ -10,8 +10,7 @@
  * know it. */
 #define NG_FEATURES(X)                                                                             \
     X(avx2)                                                                                        \
-    X(fma) X(f16c) X(avx512f) X(avx512bw) X(avx512cd) X(avx512dq) X(avx512vl) X(avx512bf16)        \
-        X(neon)
+    X(fma) X(f16c) X(avx512f) X(avx512bw) X(avx512cd) X(avx512dq) X(avx512vl) X(avx512bf16) X(neon)
 
 typedef enum ng_feature {
 #define X(name) NG_FEATURE_##name,
@@ -29,7 +28,7 @@ typedef struct ng_isa {
     ng_arch arch;
     uint32_t required; /* feature bits */
     int max_vec;       /* bits of the widest vector; 0: no generated code, the interpreter serves */
-    bool masks;        /* masked loads and stores of elements of any size */
+    int mask_bytes;    /* smallest element that can be loaded and stored under a mask; 0: none */
     bool native_bf16;  /* narrowing to bf16 is an instruction */
     bool streams;      /* non-temporal stores */
     const char *llvm_cpu, *llvm_features;
