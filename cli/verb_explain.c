@@ -6,9 +6,9 @@
 #include "choose.h"
 #include "gentable.h"
 #include "json.h"
+#include "results.h"
 #include "specargs.h"
 #include "storearg.h"
-#include "columns.h"
 
 #include <string.h>
 
@@ -47,12 +47,20 @@ static void range_text(size_t first, size_t last, char *text, size_t size) {
         snprintf(text, size, "%zu to %zu rows", first, last);
 }
 
+/* Trials of the limit are no schedules that a call could get. */
+static bool is_schedule(const state *s, const ng_trial *trial) {
+    ng_schedule schedule;
+    return ng_schedule_parse(&s->program, trial->schedule, &schedule) == NORMGEN_OK;
+}
+
 static bool print_trial(void *ctx, const ng_trial *trial) {
     state *s = ctx;
+    char text[24];
     if (s->shown == s->limit) return false;
+    if (!is_schedule(s, trial)) return true;
     s->shown++;
     if (s->best == 0) s->best = trial->ns;
-    cli_table_add(s->table, trial->ns > 0 ? "%.4g" : "-", trial->ns);
+    cli_table_add(s->table, "%s", cli_ns_text(trial->ns, text));
     cli_table_add(s->table, trial->ns > 0 && s->best > 0 ? "%.2fx" : "-", trial->ns / s->best);
     cli_table_add(s->table, "%s%s%s", trial->schedule,
                   trial->valid ? "" : "  invalid: ", trial->valid ? "" : trial->reason);

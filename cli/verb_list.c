@@ -3,9 +3,9 @@
 #include "verbs.h"
 
 #include "json.h"
+#include "results.h"
 #include "storearg.h"
 #include "specargs.h"
-#include "columns.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,12 +68,13 @@ static void print_json(const winners *w) {
 static void add_row(cli_table *t, const winners *w, size_t i) {
     const ng_found *f = &w->items[i];
     double limit = limit_of(w, i);
+    char text[24];
     cli_table_add(t, "%s", ng_regime_names[f->regime]);
     cli_table_add(t, "%lld", (long long)f->rows);
     cli_table_add(t, "%d", f->threads);
     cli_table_add(t, "%s", ng_slot_names[f->winner.slot]);
-    cli_table_add(t, "%.4g", f->winner.ns);
-    cli_table_add(t, limit > 0 && f->winner.ns > 0 ? "%.2f" : "-", limit / f->winner.ns);
+    cli_table_add(t, "%s", cli_ns_text(f->winner.ns, text));
+    cli_table_add(t, "%s", cli_share_text(limit, f->winner.ns, text));
     cli_table_add(t, "%s", ng_effort_names[f->effort]);
     cli_table_add(t, "%.10s", f->started);
     cli_table_add(t, "%s", f->winner.schedule);
@@ -93,7 +94,9 @@ static size_t print_group(const winners *w, size_t first) {
         if (strcmp(f->spec, g->spec) != 0 || strcmp(f->machine, g->machine) != 0 ||
             strcmp(f->toolchain, g->toolchain) != 0)
             break;
-        add_row(&t, w, i);
+        bool same = i > first && same_unit(g, g - 1) &&
+                    strcmp(g->winner.schedule, (g - 1)->winner.schedule) == 0;
+        if (!same) add_row(&t, w, i); /* `cached` is often the same as `any` */
     }
     printf("%s%s\n  machine %s\n  toolchain %s\n", first ? "\n" : "", f->spec, f->machine,
            f->toolchain);
