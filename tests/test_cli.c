@@ -314,10 +314,10 @@ static stats row_stats(const double *v, bool layer, double eps) {
         sum += v[i];
         size += fabs(v[i]);
     }
-    double mean = layer ? sum / HIDDEN : 0;
+    double mean = layer ? sum / (double)HIDDEN : 0;
     for (int i = 0; i < HIDDEN; i++) squares += (v[i] - mean) * (v[i] - mean);
-    double rstd = 1 / sqrt(squares / HIDDEN + eps);
-    return (stats){mean, rstd, size / HIDDEN * rstd};
+    double rstd = 1 / sqrt(squares / (double)HIDDEN + eps);
+    return (stats){mean, rstd, size / (double)HIDDEN * rstd};
 }
 
 /* The bound of docs/numerics.md for f32, c = 200/64 + 6 + 3 rounded up. */
@@ -381,7 +381,7 @@ START_TEST(arrays_of_16_bits_and_their_types_come_through) {
     ck_assert_int_eq(y.type, NORMGEN_BF16);
     double squares = 0;
     for (size_t i = 0; i < HIDDEN; i++) squares += at(&y, i) * at(&y, i);
-    ck_assert_double_eq_tol(squares / HIDDEN, 1, 0.01);
+    ck_assert_double_eq_tol(squares / (double)HIDDEN, 1, 0.01);
     cli_array_fini(&y);
 }
 END_TEST

@@ -129,8 +129,8 @@ START_TEST(a_nan_makes_its_whole_row_nan_and_no_other) {
         "rms hidden=1100 eps=1e-05 x=f32 y=f32 weight=none",
         "rms hidden=1100 eps=1 x=bf16 y=f32 weight=none range=scaled",
         "layer hidden=1100 eps=1e-05 x=f16 y=f32 weight=none",
-        "layer hidden=1100 eps=1e-05 x=f32 y=f32 weight=none "
-        "variance=shifted range=scaled"};
+        ("layer hidden=1100 eps=1e-05 x=f32 y=f32 weight=none "
+         "variance=shifted range=scaled")};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         test_case c = {.rows = 64, .seed = i};
         fixture f;
