@@ -40,7 +40,7 @@ const char *const ng_feature_names[NG_FEATURE_COUNT] = {
 #define X86_TRIPLE "x86_64-unknown-linux-gnu"
 #define ARM_TRIPLE "aarch64-unknown-linux-gnu"
 
-/* name, arch, required, max_vec, mask_bytes, native_bf16, streams, llvm_cpu, llvm_features, triple */
+/* In the order of the struct: see cpu.h. */
 const ng_isa ng_isas[] = {
     {"x86-64", NG_X86_64, 0, 0, 0, false, true, "x86-64", "", X86_TRIPLE},
     {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, "x86-64-v3", "", X86_TRIPLE},
@@ -317,16 +317,7 @@ static void detect(ng_cpu *cpu, facts *f) {
     cpu->detected = caps & HWCAP_NEON ? BIT(neon) : 0;
     if (caps & HWCAP_IDREGS) __asm__ volatile("mrs %0, midr_el1" : "=r"(midr));
     name_model(cpu, midr);
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-    static const int names[LEVELS] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE,
-                                      _SC_LEVEL3_CACHE_SIZE};
-    for (level l = L1D; l < LEVELS; l++) {
-        long n = sysconf(names[l]);
-        f->size[l] = n > 0 ? (size_t)n : 0;
-    }
-#else
-    (void)f;
-#endif
+    system_caches(f->size); /* nothing but the system tells them here */
 }
 
 #endif

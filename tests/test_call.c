@@ -216,6 +216,13 @@ START_TEST(rows_that_leave_the_address_space_are_refused) {
         normgen_args a = ordinary(rows[i]);
         refuses(&p, &a, "args.rows", "address space");
     }
+    for (int bit = 31; bit < 62; bit++) { /* products that wrap around to something small */
+        normgen_args a = ordinary((size_t)1 << (64 - bit));
+        a.y_stride = (ptrdiff_t)1 << bit;
+        refuses(&p, &a, "args.y", "address space");
+        a.rows += 1;
+        refuses(&p, &a, "args.y", "address space");
+    }
     normgen_args a = ordinary(2);
     a.y_stride = PTRDIFF_MAX - 3;
     refuses(&p, &a, "args.y", "address space");
@@ -303,6 +310,26 @@ START_TEST(columns_of_one_buffer_are_apart) {
     binds(&p, &a);
     a.x_stride = 96; /* x in rows 0 and 3 of the buffer, y in 1 and 3 */
     refuses(&p, &a, "args.y", "args.x");
+}
+END_TEST
+
+START_TEST(the_order_of_streams_does_not_matter) {
+    ng_program p = program_of("rms hidden=8 eps=1e-5 residual=f32 sum=f32"), q = p;
+    for (int s = 0; s < p.streams; s++) q.stream[p.streams - 1 - s] = p.stream[s];
+    for (int i = 0; i < q.ops; i++)
+        if (q.op[i].stream >= 0) q.op[i].stream = (int16_t)(p.streams - 1 - q.op[i].stream);
+    ng_program_finish(&q);
+    ck_assert(q.stream[0].out); /* outputs stand first now */
+    normgen_args a = ordinary(3);
+    binds(&q, &a);
+    a.y = (void *)(uintptr_t)a.x, a.sum = (void *)(uintptr_t)a.residual;
+    binds(&q, &a);
+    a.y = (char *)(uintptr_t)a.x + 4;
+    refuses(&q, &a, "args.y", "args.x");
+    a = ordinary(3), a.sum = a.y;
+    refuses(&q, &a, "args.sum", "args.y");
+    a = ordinary(1), a.sum = (void *)(uintptr_t)a.weight;
+    refuses(&q, &a, "args.sum", "args.weight");
 }
 END_TEST
 
@@ -444,6 +471,7 @@ int main(void) {
     tcase_add_test(tc, any_output_may_take_the_place_of_one_input);
     tcase_add_test(tc, other_overlap_is_refused_with_both_names);
     tcase_add_test(tc, columns_of_one_buffer_are_apart);
+    tcase_add_test(tc, the_order_of_streams_does_not_matter);
     tcase_add_test(tc, overlap_is_what_a_map_of_all_bytes_says);
     tcase_add_test(tc, the_default_rounding_is_set_and_the_callers_put_back);
     suite_add_tcase(suite, tc);
