@@ -6,6 +6,7 @@
 #include "build_id.h"
 #include "error.h"
 #include "genload.h"
+#include "types.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -59,6 +60,13 @@ static const normgen_fn functions[FAKES] = {ALL(NAME)};
 
 static const char *fake_error(void) { return normgen_error(); }
 
+/* Constants that are rounded while compiling need the default environment. */
+static bool flushes_to_zero(void) {
+    volatile double tiny = 1e-40;
+    volatile float rounded = (float)tiny;
+    return ng_bits32(rounded) == 0;
+}
+
 static normgen_status fake_compile(const ng_program *program, const ng_schedule *schedule,
                                    const ng_isa *isa, ng_object *out) {
     char text[NG_SCHEDULE_TEXT], reason[NG_SCHEDULE_TEXT];
@@ -67,6 +75,7 @@ static normgen_status fake_compile(const ng_program *program, const ng_schedule 
         return ng_fail(NORMGEN_E_SCHEDULE, "asked to compile '%s': %s", text, reason);
     if (fake_trouble_now.uncompilable && strcmp(text, fake_trouble_now.uncompilable) == 0)
         return ng_fail(NORMGEN_E_GENERATOR, "told not to compile this one");
+    if (flushes_to_zero()) return ng_fail(NORMGEN_E_GENERATOR, "called with flush-to-zero set");
     int index = atomic_fetch_add(&compiled, 1);
     if (index >= FAKES) return ng_fail(NORMGEN_E_GENERATOR, "out of fakes");
     fakes[index].program = *program;

@@ -5,24 +5,15 @@
 #include "dispatch.h"
 #include "fakegen.h"
 #include "hostcall.h"
+#include "nocode.h"
 
 #include <check.h>
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 
 #define SPEC "rms hidden=1024 eps=1e-05 x=f32 y=f32 weight=f32"
 #define ODD_SCHEDULE "vec=128 block=2 keep=recompute store=cached prefetch=none overlap=no"
@@ -779,31 +770,6 @@ START_TEST(many_threads_get_one_handle_for_one_spec) {
 END_TEST
 
 /* ---- no executable memory ---- */
-
-#if defined(__x86_64__)
-#define THIS_ARCH AUDIT_ARCH_X86_64
-#else
-#define THIS_ARCH AUDIT_ARCH_AARCH64
-#endif
-#define FIELD(name) ((uint32_t)offsetof(struct seccomp_data, name))
-
-/* From here on mmap and mprotect with PROT_EXEC fail with EPERM. */
-static bool forbid_code(void) {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIELD(arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 0, 6),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIELD(nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mprotect, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIELD(args[2])), /* little-endian: the low half */
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof code[0], code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 START_TEST(forbidden_executable_memory_is_one_warning) {
     fake_trouble_now.maps_code = true;

@@ -144,7 +144,7 @@ typedef enum normgen_mode {
 
 typedef enum normgen_log_level { NORMGEN_LOG_WARNING = 1, NORMGEN_LOG_INFO = 2 } normgen_log_level;
 /* Receives one line without a newline; called from the thread that uses the handle, never after
- * normgen_close. */
+ * normgen_close. It must not call normgen with that handle. */
 typedef void (*normgen_log_fn)(void *ctx, normgen_log_level level, const char *line);
 /* Runs body(body_ctx, i) for every i in 0..n-1, in any order, on any threads, and returns when all
  * are done. */
@@ -172,8 +172,9 @@ static inline normgen_options normgen_options_default(void) {
 NORMGEN_API normgen_status normgen_open(normgen **ng, const normgen_options *options);
 /* Frees the handle and all its kernels; NULL is fine. No call may be running on them. */
 NORMGEN_API void normgen_close(normgen *ng);
-/* Uses the host's own threads in normgen_run_parallel; fn NULL restores the default (OpenMP where
- * built in). Set it before kernels run. */
+/* Uses the host's own threads in normgen_run_parallel, `threads` of them; fn NULL restores the
+ * default (OpenMP where built in). Set it before normgen_get, which looks up what was tuned for
+ * that many. */
 NORMGEN_API void normgen_set_parallel_for(normgen *ng, normgen_parallel_for fn, void *ctx,
                                           int32_t threads);
 
