@@ -270,17 +270,6 @@ bool element_same(int type, const void *a, const void *b) {
     return memcmp(a, b, ng_types[type].bytes) == 0 || (is_nan(type, a) && is_nan(type, b));
 }
 
-uint64_t digest_elements(uint64_t digest, int type, const void *elements, size_t n) {
-    size_t bytes = ng_types[type].bytes;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char *e = (const unsigned char *)elements + i * bytes;
-        bool nan = is_nan(type, e);
-        for (size_t b = 0; b < bytes; b++)
-            digest = (digest ^ (nan ? 0xffu : e[b])) * 0x100000001b3u;
-    }
-    return digest;
-}
-
 static const char *name_of(const fixture *f, int o) {
     const char *name = "?";
     for (int s = 0; s < f->program.streams; s++)

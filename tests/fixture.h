@@ -115,8 +115,5 @@ bool fixture_check(fixture *f, const subject *s, size_t first, size_t last, unsi
 
 /* Whether two elements are the same bytes, or both NaN. */
 bool element_same(int type, const void *a, const void *b);
-/* FNV-1a of elements, each NaN taken as one. Start with DIGEST_START. */
-#define DIGEST_START 0xcbf29ce484222325u
-uint64_t digest_elements(uint64_t digest, int type, const void *elements, size_t n);
 
 #endif
