@@ -236,7 +236,7 @@ void cli_args_fini(cli_args *args) {
 /* ---- help ---- */
 
 static void print_option(const cli_option *o, FILE *out) {
-    char left[64], words[64] = "";
+    char left[128], words[64] = "";
     if (o->form == CLI_WORD)
         for (size_t i = 0, at = 0; o->words[i] && at < sizeof words; i++)
             at +=

@@ -235,6 +235,7 @@ static const struct {
      "the spec has no mean"},
     {"run --x x.npy -o y.npy --mean-out m.npy", 1, "needs kind=layer"},
     {"run --x x.npy -o y.npy --sum-out s.npy", 1, "needs residual"},
+    {"run --x x.npy -o y.npy --rstd-out none/t.npy", 1, "none/t.npy: it cannot be written"},
     {"run --x x.npy -o none/y.npy", 1, "none/y.npy: it cannot be written"},
     {"run --x x.npy -o /dev/full", 1, "/dev/full: it cannot be written"},
     {"run --x scalar.npy --hidden 1 -o y.npy", 1, "--x is f64 scalar"},
@@ -366,6 +367,25 @@ START_TEST(results_are_those_of_the_plain_formula) {
     check_rows(layer, true);
     ck_assert_msg(run(rms) == 0, "%s", err);
     check_rows(rms, false);
+}
+END_TEST
+
+START_TEST(compiled_or_not_the_bytes_are_the_same) {
+    static const char *const words[] = {
+        "run --x x.npy --weight w.npy -o y.npy",
+        "run --v2 bf16 --x brain.npy --residual brain.npy -o y.npy",
+        "run --kind layer --x half.npy --bias b.npy --y f32 -o y.npy",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        ck_assert_msg(run(words[i]) == 0, "%s", err);
+        cli_array a = load("y.npy");
+        ck_assert_msg(run_after("env", words[i]) == 0, "%s", err); /* the real generator, if any */
+        cli_array b = load("y.npy");
+        ck_assert_uint_eq(a.bytes, b.bytes);
+        ck_assert_int_eq(memcmp(a.data, b.data, a.bytes), 0);
+        cli_array_fini(&a);
+        cli_array_fini(&b);
+    }
 }
 END_TEST
 
@@ -541,6 +561,7 @@ int main(void) {
     tcase_add_test(tc, help_lists_every_option_of_every_verb);
     tcase_add_test(tc, version_names_numerics_and_toolchain);
     tcase_add_test(tc, results_are_those_of_the_plain_formula);
+    tcase_add_test(tc, compiled_or_not_the_bytes_are_the_same);
     tcase_add_test(tc, arrays_of_16_bits_and_their_types_come_through);
     tcase_add_test(tc, text_goes_in_and_out);
     tcase_add_test(tc, the_input_may_be_the_output);
