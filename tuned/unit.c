@@ -16,8 +16,8 @@
 
 /* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: in 60 s. */
 const ng_effort_plan ng_effort_plans[4] = {
-    {0.5, 1.0, 40, 12, 2, 7, 7, 11},
-    {0.5, 1.0, 40, 12, 2, 7, 7, 11},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 11},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 11},
     {3.0, 6.5, 400, 48, 3, 15, 15, 31},
     {30.0, 60.0, 4000, 200, 3, 31, 63, 81},
 };
