@@ -107,9 +107,12 @@ void guarded_fini(guarded *g) {
 
 /* ---- arrays ---- */
 
+/* Bytes from row 0 to a row. */
+static size_t row_distance(const operand *o, size_t row) {
+    return row / GROUP * (size_t)o->outer + row % GROUP * (size_t)o->inner;
+}
 static unsigned char *row_of(const operand *o, unsigned char *image, size_t row) {
-    return image + o->offset + (ptrdiff_t)(row / GROUP) * o->outer +
-           (ptrdiff_t)(row % GROUP) * o->inner;
+    return image + o->offset + row_distance(o, row);
 }
 
 /* The stream of a role, or -1. */
@@ -153,7 +156,7 @@ static bool operand_init(const test_case *c, const ng_program *p, int stream, op
     o->type = s->type;
     choose_strides(c, s, o);
     size_t rows = s->extent == NG_SHARED || c->rows == 0 ? 1 : c->rows;
-    size_t extent = (size_t)(row_of(o, NULL, rows - 1) - row_of(o, NULL, 0)) + o->row_bytes;
+    size_t extent = row_distance(o, rows - 1) + o->row_bytes;
     if (!guarded_init(&o->live, extent + 8 * VECTOR)) return false;
     memset(o->live.bytes, SLACK, o->live.size);
     o->offset = choose_offset(c, s, extent, o->live.size);
