@@ -44,11 +44,11 @@ static normgen_status make_directories(const char *path) {
     memcpy(text, path, strlen(path) + 1);
     for (char *p = strchr(text + 1, '/'); p; p = strchr(p + 1, '/')) {
         *p = 0;
-        if (mkdir(text, 0700) == 0) {
-            if (chmod(text, 0700) != 0) return fail_errno(text, "cannot set mode 0700", errno);
-        } else if (errno != EEXIST && access(text, F_OK) != 0) {
-            return fail_errno(text, "cannot make this directory", errno);
-        }
+        int error = mkdir(text, 0700) == 0 ? 0 : errno;
+        if (!error && chmod(text, 0700) != 0)
+            return fail_errno(text, "cannot set mode 0700", errno);
+        if (error && error != EEXIST && access(text, F_OK) != 0)
+            return fail_errno(text, "cannot make this directory", error);
         *p = '/';
     }
     return NORMGEN_OK;
@@ -81,20 +81,22 @@ static normgen_status resolve(const char *path, char *out) {
     return NORMGEN_OK;
 }
 
-/* A journal made by someone else must not be played back. */
-static bool journal_is_foreign(const ng_dbfile *file) {
+/* A journal that someone else put there would be played back into the store. */
+static normgen_status check_journal(const char *store, uid_t owner) {
     char path[NG_DBFILE_PATH + 16];
     struct stat st;
-    snprintf(path, sizeof path, "%s-journal", file->path);
-    return lstat(path, &st) == 0 && (!S_ISREG(st.st_mode) || st.st_uid != geteuid());
+    snprintf(path, sizeof path, "%s-journal", store);
+    if (lstat(path, &st) != 0 || (S_ISREG(st.st_mode) && st.st_uid == owner)) return NORMGEN_OK;
+    return ng_fail(NORMGEN_E_STORE,
+                   "store %s belongs to user %u, but its journal %s was put there by user %u: "
+                   "remove the journal",
+                   store, (unsigned)owner, strrchr(path, '/') + 1, (unsigned)st.st_uid);
 }
 
 static void inspect(ng_dbfile *file, const struct stat *st) {
     struct statfs fs;
     const char *network =
         statfs(file->path, &fs) == 0 ? ng_dbfile_network((uint32_t)fs.f_type) : NULL;
-    file->dev = st->st_dev;
-    file->ino = st->st_ino;
     file->ours = false;
     if (st->st_uid != geteuid())
         snprintf(file->note, sizeof file->note,
@@ -104,11 +106,6 @@ static void inspect(ng_dbfile *file, const struct stat *st) {
     else if (st->st_mode & S_IWOTH)
         snprintf(file->note, sizeof file->note,
                  "store %s can be written by everyone: it is read, not written; chmod 600 it",
-                 file->path);
-    else if (journal_is_foreign(file))
-        snprintf(file->note, sizeof file->note,
-                 "store %s has a journal of someone else next to it: it is read, not written; "
-                 "remove the journal",
                  file->path);
     else
         file->ours = true;
@@ -138,9 +135,13 @@ normgen_status ng_dbfile_locate(const char *path, bool create, ng_dbfile *file) 
     if (!S_ISREG(st.st_mode))
         return ng_fail(NORMGEN_E_STORE, "store %s: this is %s; name a file", found.path,
                        S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+    if (st.st_size == 1) /* SQLite takes a file of one byte for an empty one */
+        return ng_fail(NORMGEN_E_STORE,
+                       "store %s is not a store: name another file, or move it away", found.path);
     inspect(&found, &st);
-    *file = found;
-    return NORMGEN_OK;
+    status = check_journal(found.path, st.st_uid);
+    if (!status) *file = found;
+    return status;
 }
 
 normgen_status ng_dbfile_writable(const ng_dbfile *file) {

@@ -7,7 +7,6 @@
 #include "normgen/normgen.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 /* SQLite takes paths of 512 bytes and puts "-journal" behind them. */
 #define NG_DBFILE_PATH 500
@@ -15,9 +14,7 @@
 
 typedef struct ng_dbfile {
     char path[NG_DBFILE_PATH]; /* absolute, links resolved */
-    dev_t dev;
-    ino_t ino;
-    bool ours; /* may be written: our own, not writable for everyone, its journal ours too */
+    bool ours;                 /* may be written: our own, and not writable for everyone */
     char note[NG_DBFILE_NOTE]; /* what the user should know about it: a caution, or "" */
 } ng_dbfile;
 

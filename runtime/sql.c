@@ -77,8 +77,11 @@ static normgen_status fail(ng_sql *sql, int code) {
         first_finding(sql, "PRAGMA quick_check(1)", extra, sizeof extra);
     } else if (primary == SQLITE_BUSY) {
         ng_dbfile_holder(sql->path, extra, sizeof extra);
-    } else if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && system) {
-        snprintf(extra, sizeof extra, " (%.100s)", strerror(system));
+    } else if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) {
+        if (system) /* not known when a commit fails */
+            snprintf(extra, sizeof extra, " (%.100s)", strerror(system));
+        else
+            snprintf(extra, sizeof extra, " (SQLite result %d)", code);
     }
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
         if (codes[i].code != primary) continue;

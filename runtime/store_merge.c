@@ -136,9 +136,8 @@ normgen_status ng_store_merge(ng_store *store, const char *from, ng_store_counts
     normgen_status status = ng_store_may_write(store);
     if (!status) status = ng_store_open(from, NG_STORE_READ, &m.from);
     if (status) return status;
-    bool itself = m.from->file.dev == store->file.dev && m.from->file.ino == store->file.ino;
-    if (!itself) status = ng_sql_check(m.from->sql, true);
-    if (!itself && !status) status = copy_tables(&m);
+    status = ng_sql_check(m.from->sql, true);
+    if (!status) status = copy_tables(&m);
     ng_store_close(m.from);
     if (!status && added) *added = m.added;
     return status;
