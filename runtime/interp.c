@@ -19,8 +19,7 @@
 
 enum {
     SLOT_BYTES = 14 * 1024, /* of the values of one chunk */
-    SUM_BYTES =
-        32 * 1024 /* of partial sums: 16 times 256 lanes of f64, enough for 2^24 elements */
+    SUM_BYTES = 32 * 1024 /* of partial sums: 16 times 256 lanes of f64, enough for 2^24 elements */
 };
 
 #define REAL float

@@ -19,6 +19,7 @@ typedef struct NAME(row) {
     const ng_program *p;
     char *base[NORMGEN_MAX_STREAMS];
     REAL scalar[NG_MAX_OPS];
+    _Alignas(64) REAL spread[4][NG_INTERP_CHUNK];
     _Alignas(64) char slots[SLOT_BYTES];
     _Alignas(64) char sums[SUM_BYTES];
     size_t chunk; /* elements, a power of two */
@@ -71,69 +72,49 @@ static void NAME(round_to)(int type, size_t n, const REAL *restrict a, REAL *res
     }
 }
 
-/* ---- operations; a scalar operand is a chunk of one element that does not advance ---- */
+/* ---- operations ---- */
 
-typedef struct NAME(operand) {
-    const REAL *v;
-    size_t step;
-} NAME(operand);
-
-static void NAME(apply)(const ng_op *op, const NAME(operand) o[4], size_t n, REAL *restrict v) {
-    const REAL *a = o[0].v, *b = o[1].v, *c = o[2].v, *d = o[3].v;
-    size_t sa = o[0].step, sb = o[1].step, sc = o[2].step, sd = o[3].step;
+/* Operands are whole chunks; what is a scalar was spread to one by `evaluate`. */
+static void NAME(apply)(const ng_op *op, const REAL *const o[4], size_t n, REAL *restrict v) {
+    const REAL *a = o[0], *b = o[1], *c = o[2], *d = o[3];
     UINT k = op->code == NG_CONST ? 0 : (UINT)(INT)op->k; /* a constant may be out of range */
-#define A a[i * sa]
-#define B b[i * sb]
-#define C c[i * sc]
-#define D d[i * sd]
 #define BITS(x) NAME(bits)(x)
 #define EACH(expression)                                                                           \
     for (size_t i = 0; i < n; i++) v[i] = (expression);                                            \
     return
-/* The common shape, two whole chunks or a chunk and a scalar, without the multiplications. */
-#define EACH2(operator)                                                                            \
-    if (sa && sb) {                                                                                \
-        EACH(a[i] operator b[i]);                                                                  \
-    }                                                                                              \
-    if (sa) {                                                                                      \
-        REAL s = *b;                                                                               \
-        EACH(a[i] operator s);                                                                     \
-    }                                                                                              \
-    EACH(A operator B)
     switch ((ng_code)op->code) {
     case NG_CONST: EACH((REAL)op->k);
     case NG_BITS: EACH(NAME(real)(k));
-    case NG_ADD: EACH2(+);
-    case NG_SUB: EACH2(-);
-    case NG_MUL: EACH2(*);
-    case NG_DIV: EACH2(/);
-    case NG_FMA: EACH(FMA(A, B, C));
-    case NG_SQRT: EACH(SQRT(A));
-    case NG_NEG: EACH(-A);
-    case NG_SELLT: EACH(A < B ? C : D);
+    case NG_ADD: EACH(a[i] + b[i]);
+    case NG_SUB: EACH(a[i] - b[i]);
+    case NG_MUL: EACH(a[i] * b[i]);
+    case NG_DIV: EACH(a[i] / b[i]);
+    case NG_FMA: EACH(FMA(a[i], b[i], c[i]));
+    case NG_SQRT: EACH(SQRT(a[i]));
+    case NG_NEG: EACH(-a[i]);
+    case NG_SELLT: EACH(a[i] < b[i] ? c[i] : d[i]);
     case NG_ROUND: NAME(round_to)(op->type, n, a, v); return;
-    case NG_SHL: EACH(NAME(real)(BITS(A) << k));
-    case NG_SHR: EACH(NAME(real)(BITS(A) >> k));
-    case NG_IADD: EACH(NAME(real)(BITS(A) + BITS(B)));
-    case NG_ISUB: EACH(NAME(real)(BITS(A) - BITS(B)));
-    case NG_ISELLT: EACH((INT)BITS(A) < (INT)BITS(B) ? C : D);
+    case NG_SHL: EACH(NAME(real)(BITS(a[i]) << k));
+    case NG_SHR: EACH(NAME(real)(BITS(a[i]) >> k));
+    case NG_IADD: EACH(NAME(real)(BITS(a[i]) + BITS(b[i])));
+    case NG_ISUB: EACH(NAME(real)(BITS(a[i]) - BITS(b[i])));
+    case NG_ISELLT: EACH((INT)BITS(a[i]) < (INT)BITS(b[i]) ? c[i] : d[i]);
     default: assert(!"an operation that is not elementwise");
     }
-#undef A
-#undef B
-#undef C
-#undef D
 #undef BITS
 #undef EACH
-#undef EACH2
 }
 
 static void NAME(evaluate)(NAME(row) * r, int i, size_t n, REAL *v) {
     const ng_op *op = &r->p->op[i];
-    NAME(operand) o[4] = {{0}};
+    const REAL *o[4] = {NULL};
     for (int j = 0; j < ng_op_operands(op); j++) {
-        bool scalar = r->p->op[op->a[j]].scalar;
-        o[j] = (NAME(operand)){scalar ? &r->scalar[op->a[j]] : NAME(slot)(r, op->a[j]), !scalar};
+        if (!r->p->op[op->a[j]].scalar) {
+            o[j] = NAME(slot)(r, op->a[j]);
+            continue;
+        }
+        for (size_t e = 0; e < n; e++) r->spread[j][e] = r->scalar[op->a[j]];
+        o[j] = r->spread[j];
     }
     NAME(apply)(op, o, n, v);
 }
