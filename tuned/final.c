@@ -78,15 +78,22 @@ static bool beats(const ng_final *f, const ng_contender *a, const ng_contender *
     return ng_race_compare(a, b).high < -log1p(f->race->floor);
 }
 
+/* Simplicity is no reason to be slower than what would run without tuning. */
+static bool slower_than_preset(const ng_final *f, const ng_contender *c) {
+    return f->preset && f->preset->in && f->preset->turns > 0 && c->ns > f->preset->ns;
+}
+
 static ng_contender *decide(const ng_final *f, const choice *c) {
     ng_contender *leader = ng_race_leader(c->list, c->n), *winner = leader;
     ng_contender *incumbent = c->incumbent && c->incumbent->in ? c->incumbent : NULL;
     if (!leader) return NULL;
     if (incumbent && (leader == incumbent || !beats(f, leader, incumbent))) return incumbent;
+    bool bounded = !slower_than_preset(f, leader); /* the leader of the cached ones may be */
     double tie = log1p(f->race->floor < tie_most ? f->race->floor : tie_most);
     for (size_t i = 0; i < c->n; i++) {
         ng_contender *x = c->list[i];
         if (!x->in || x == leader || ng_race_compare(x, leader).middle > tie) continue;
+        if (bounded && slower_than_preset(f, x)) continue;
         if (incumbent && !beats(f, x, incumbent)) continue;
         if (simpler(f, x, winner)) winner = x;
     }

@@ -4,6 +4,7 @@
  * the parent, which ends them; they also end by themselves when the socket closes. */
 #include "pool.h"
 
+#include "build_id.h"
 #include "error.h"
 
 #include <dlfcn.h>
@@ -204,9 +205,20 @@ bool ng_worker_send(ng_worker *w, ng_message *message, double seconds) {
     return w->pid > 0 && ng_wire_send(w->fd, message, SEND_WAIT);
 }
 
+/* The first message tells of which build the worker is: it may be an older one that was found. */
+static bool greet(ng_worker *w) {
+    char build[128];
+    if (ng_message_open(&w->in) != NG_MSG_HELLO) return false;
+    ng_get_text(&w->in, build, sizeof build);
+    w->greeted = !w->in.bad && strcmp(build, NG_BUILD_ID) == 0;
+    w->in.at = w->in.size = 0;
+    return w->greeted;
+}
+
 /* Whether the reply is there; opened for reading then. */
 static ng_outcome look(ng_worker *w) {
     int n = ng_wire_receive(w->fd, &w->in);
+    if (n > 0 && !w->greeted) n = greet(w) ? ng_wire_receive(w->fd, &w->in) : -1;
     if (n > 0) ng_message_open(&w->in);
     return n > 0 ? NG_REPLIED : n < 0 ? NG_DIED : NG_PENDING;
 }

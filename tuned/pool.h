@@ -14,6 +14,7 @@ typedef struct ng_worker {
     int fd;    /* our end of the socket */
     int log;   /* file in memory that its standard error goes to */
     ng_message in;
+    bool greeted;    /* it runs and is of our build */
     double deadline; /* of the reply that is waited for, on ng_clock */
 } ng_worker;
 
@@ -41,7 +42,8 @@ typedef enum ng_outcome {
  * for NG_STOPPED. A worker that died or is late still has to be stopped. */
 ng_outcome ng_workers_wait(ng_worker *const *workers, size_t n, const volatile int *stop,
                            size_t *which);
-/* Says how a worker that died ended, with the last line that it wrote. Reaps it. */
+/* Says how a worker that died ended, with the last line that it wrote. Reaps it. One that was never
+ * `greeted` did not start or is of another build. */
 void ng_worker_epitaph(ng_worker *worker, char *text, size_t size);
 
 #endif

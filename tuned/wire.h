@@ -18,6 +18,7 @@ typedef enum ng_message_type {
     NG_MSG_LOAD,    /* id, kind, symbol, object -> DONE */
     NG_MSG_TIME,    /* samples, n, ids -> TIMES */
     NG_MSG_DONE,    /* status, text */
+    NG_MSG_HELLO,   /* build id: what a worker says first */
     NG_MSG_TIMES    /* n * samples doubles */
 } ng_message_type;
 

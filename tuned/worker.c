@@ -2,6 +2,7 @@
 /* normgen-worker: the process that may crash. `--compile` makes and checks kernels, `--measure`
  * owns the buffers of one place and times kernels on them. Speaks over descriptor 3 with its
  * parent, ends when the parent does, and knows no store. */
+#include "build_id.h"
 #include "error.h"
 #include "gen.h"
 #include "measure.h"
@@ -278,6 +279,9 @@ int main(int argc, char **argv) {
     prepare_process(measures);
     ng_gen_process_options();
     ng_cpu_host(&w.cpu);
+    ng_message_start(&w.out, NG_MSG_HELLO);
+    ng_put_text(&w.out, NG_BUILD_ID);
+    if (!reply(&w)) return 1;
     for (;;) {
         w.in.at = 0;
         if (ng_wire_receive(SOCKET, &w.in) <= 0 || !handle(&w)) break;

@@ -124,6 +124,16 @@ static void mourn(bench *b, ng_outcome outcome) {
     ng_worker_stop(&b->worker);
 }
 
+/* A worker that does not even greet says nothing about its order. */
+static normgen_status stillborn(bench *b) {
+    char how[400];
+    ng_worker_epitaph(&b->worker, how, sizeof how);
+    ng_worker_stop(&b->worker);
+    return ng_fail(NORMGEN_E_GENERATOR,
+                   "normgen-worker does not start, or is of another build than this library: %s",
+                   how);
+}
+
 static void hear(bench *b, ng_outcome outcome, const ng_clients *clients) {
     if (outcome != NG_REPLIED) {
         mourn(b, outcome);
@@ -177,6 +187,12 @@ normgen_status ng_workshop_run(ng_workshop *shop, const ng_clients *clients) {
             abandon(shop);
             return ng_fail(NORMGEN_E_INTERRUPTED, "stopped on request");
         }
-        hear(&shop->benches[which], outcome, clients);
+        bench *b = &shop->benches[which];
+        if (outcome != NG_REPLIED && !b->worker.greeted) {
+            status = stillborn(b);
+            abandon(shop);
+            return status;
+        }
+        hear(b, outcome, clients);
     }
 }
