@@ -223,9 +223,11 @@ normgen_status normgen_get(normgen *ng, const normgen_spec *spec, normgen_kernel
 }
 
 void normgen_get_counters(const normgen *ng, normgen_counters *out) {
-    if (!ng || !out) return;
+    if (!ng || !out || out->struct_size < sizeof out->struct_size) return;
+    size_t size = out->struct_size < sizeof *out ? out->struct_size : sizeof *out;
     pthread_mutex_t *lock = (pthread_mutex_t *)&ng->lock; /* a handle is never a const object */
     pthread_mutex_lock(lock);
-    *out = ng->counters;
+    size_t head = sizeof out->struct_size;
+    memcpy((char *)out + head, (const char *)&ng->counters + head, size - head);
     pthread_mutex_unlock(lock);
 }

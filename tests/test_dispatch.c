@@ -85,7 +85,7 @@ static normgen_kernel *get(normgen *ng, const char *text) {
 }
 
 static normgen_counters counters(const normgen *ng) {
-    normgen_counters c;
+    normgen_counters c = NORMGEN_COUNTERS;
     normgen_get_counters(ng, &c);
     return c;
 }
@@ -745,7 +745,7 @@ static void *get_many(void *arg) {
         ck_assert_int_eq(normgen_run(g->kernel[i], &c.args), NORMGEN_OK);
         ck_assert(host_call_right(&c, 0, 5));
         host_call_fini(&c);
-        normgen_counters counted;
+        normgen_counters counted = NORMGEN_COUNTERS;
         normgen_get_counters(g->ng, &counted);
     }
     return NULL;

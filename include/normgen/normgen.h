@@ -14,6 +14,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -103,7 +104,8 @@ typedef struct normgen_spec {
 } normgen_spec;
 
 static inline normgen_spec normgen_spec_of(normgen_kind kind, int64_t hidden) {
-    normgen_spec s = {0};
+    normgen_spec s;
+    memset(&s, 0, sizeof s);
     s.struct_size = sizeof s;
     s.kind = (int32_t)kind;
     s.hidden = hidden;
@@ -163,7 +165,8 @@ typedef struct normgen_options {
     void *log_ctx;
 } normgen_options;
 static inline normgen_options normgen_options_default(void) {
-    normgen_options o = {0};
+    normgen_options o;
+    memset(&o, 0, sizeof o);
     o.struct_size = sizeof o;
     return o;
 }
@@ -185,12 +188,18 @@ NORMGEN_API normgen_status normgen_get(normgen *ng, const normgen_spec *spec,
 
 /* What served a kernel or a handle so far. */
 typedef struct normgen_counters {
-    uint64_t gets;          /* calls of normgen_get */
-    uint64_t compiled;      /* kernels compiled by this handle */
-    uint64_t interpreted;   /* specs that the interpreter serves */
-    uint64_t store_hits;    /* schedules taken from the store */
+    size_t struct_size;   /* set it before the call; what the library knows beyond is not written */
+    uint64_t gets;        /* calls of normgen_get */
+    uint64_t compiled;    /* kernels compiled by this handle */
+    uint64_t interpreted; /* specs that the interpreter serves */
+    uint64_t store_hits;  /* schedules taken from the store */
     uint64_t store_ignored; /* stored schedules that were not legal, and other store troubles */
 } normgen_counters;
+#ifdef __cplusplus
+#define NORMGEN_COUNTERS (normgen_counters{sizeof(normgen_counters)})
+#else
+#define NORMGEN_COUNTERS ((normgen_counters){.struct_size = sizeof(normgen_counters)})
+#endif
 NORMGEN_API void normgen_get_counters(const normgen *ng, normgen_counters *out);
 
 /* ---- running ---- */
