@@ -1,18 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# Drops files that are not there yet from the list, and says so.
-function(normgen_present list)
-    set(present)
-    foreach(file IN LISTS ${list})
-        if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
-            list(APPEND present ${file})
-        else()
-            message(STATUS "not there yet: ${CMAKE_CURRENT_SOURCE_DIR}/${file}")
-        endif()
-    endforeach()
-    set(${list} ${present} PARENT_SCOPE)
-endfunction()
-
 # normgen_embed(target file symbol): makes generated/<symbol>.h, which has the text of the file as
 # `static const char <symbol>[]`.
 function(normgen_embed target file symbol)
