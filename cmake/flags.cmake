@@ -37,6 +37,10 @@ target_link_options(normgen-flags INTERFACE -Wl,--no-undefined)
 if(NORMGEN_SANITIZE)
     add_compile_options(-fsanitize=${NORMGEN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${NORMGEN_SANITIZE})
+    # It looks for a type before the first byte of a function, where generated code may have no page.
+    if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+        add_compile_options(-fno-sanitize=function)
+    endif()
     # The sanitizers' run time is found when the program starts, so libraries may leave it undefined.
     set_property(TARGET normgen-flags PROPERTY INTERFACE_LINK_OPTIONS "")
 endif()

@@ -91,7 +91,11 @@ static size_t units_in(const char *path) {
     ng_store_counts counts;
     int64_t illegal;
     if (access(path, F_OK) != 0) return 0;
-    ok(ng_store_open(path, NG_STORE_READ, &store));
+    if (ng_store_open(path, NG_STORE_READ, &store) != NORMGEN_OK) {
+        /* Killed between the file's creation and its schema: empty, which a writer mends. */
+        ck_assert_msg(strstr(normgen_error(), "is empty") != NULL, "%s", normgen_error());
+        return 0;
+    }
     ok(ng_store_check(store, &counts, &illegal));
     ck_assert_int_eq(illegal, 0);
     ck_assert_int_eq(counts.winners % 3, 0); /* any, cached, limit of each unit, or none */

@@ -13,7 +13,7 @@
 /* Seconds. A compile takes some 10 ms, a check some more; huge rows take seconds. */
 static const double make_seconds = 10, check_seconds = 60;
 
-enum { BENCHES_MOST = 64 };
+enum { BENCHES_MOST = 64, STILLBORN_MOST = 4 };
 
 typedef struct bench {
     ng_worker worker;
@@ -23,7 +23,7 @@ typedef struct bench {
 } bench;
 
 struct ng_workshop {
-    size_t n;
+    size_t n, stillborn; /* workers in a row that did not start */
     ng_message out;
     bench benches[BENCHES_MOST];
 };
@@ -124,11 +124,13 @@ static void mourn(bench *b, ng_outcome outcome) {
     ng_worker_stop(&b->worker);
 }
 
-/* A worker that does not even greet says nothing about its order. */
-static normgen_status stillborn(bench *b) {
+/* A worker that does not even greet says nothing about its order: another one gets it, unless that
+ * has happened too often. */
+static normgen_status stillborn(ng_workshop *shop, bench *b) {
     char how[400];
     ng_worker_epitaph(&b->worker, how, sizeof how);
     ng_worker_stop(&b->worker);
+    if (++shop->stillborn < STILLBORN_MOST) return begin(shop, b);
     return ng_fail(NORMGEN_E_GENERATOR,
                    "normgen-worker does not start, or is of another build than this library: %s",
                    how);
@@ -189,10 +191,12 @@ normgen_status ng_workshop_run(ng_workshop *shop, const ng_clients *clients) {
         }
         bench *b = &shop->benches[which];
         if (outcome != NG_REPLIED && !b->worker.greeted) {
-            status = stillborn(b);
+            status = stillborn(shop, b);
+            if (status == NORMGEN_OK) continue;
             abandon(shop);
             return status;
         }
+        shop->stillborn = 0;
         hear(b, outcome, clients);
     }
 }
