@@ -25,6 +25,24 @@ static ng_v float_of_real(const ng_lower *l, ng_v v) {
     return LLVMBuildFPTrunc(l->g.b, v, floats(&l->g, LLVMGetVectorSize(LLVMTypeOf(v))), "");
 }
 
+/* i16 to float and back by way of half. A single element goes as the scalar it is: LLVM 19 for
+ * aarch64 crashes on vectors of one half. */
+static ng_v half_to_float(const ng_build *g, ng_v v, unsigned n) {
+    if (n > 1)
+        return LLVMBuildFPExt(g->b, ng_bitcast(g, v, vector_of(g->t_half, n)), floats(g, n), "");
+    v = ng_bitcast(g, LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), ""), g->t_half);
+    v = LLVMBuildFPExt(g->b, v, g->t_float, "");
+    return LLVMBuildInsertElement(g->b, LLVMGetPoison(floats(g, 1)), v, ng_i32(g, 0), "");
+}
+
+static ng_v float_to_half(const ng_build *g, ng_v v, unsigned n) {
+    ng_t t = vector_of(g->t_i16, n);
+    if (n > 1) return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t);
+    v = LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), "");
+    v = ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, g->t_half, ""), g->t_i16);
+    return LLVMBuildInsertElement(g->b, LLVMGetPoison(t), v, ng_i32(g, 0), "");
+}
+
 ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
     const ng_build *g = &l->g;
     unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
@@ -37,9 +55,7 @@ ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
     case NORMGEN_BF16:
         v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t_int, ""), ng_int_const(t_int, 16), "");
         return real_of_float(l, ng_bitcast(g, v, floats(g, n)));
-    default:
-        v = ng_bitcast(g, v, vector_of(g->t_half, n));
-        return real_of_float(l, LLVMBuildFPExt(g->b, v, floats(g, n), ""));
+    default: return real_of_float(l, half_to_float(g, v, n));
     }
 }
 
@@ -101,8 +117,7 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
     }
     v = float_of_real(l, v);
     if (type == NORMGEN_F32) return ng_bitcast(g, v, t_memory);
-    if (type == NORMGEN_F16)
-        return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t_memory);
+    if (type == NORMGEN_F16) return float_to_half(g, v, n);
     ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(l, v) : NULL;
     return v_native ? v_native : bf16_by_integers(g, v);
 }
@@ -156,7 +171,8 @@ ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsign
 void ng_store_partial(const ng_lower *l, int type, ng_v v, ng_v v_ptr, unsigned count) {
     const ng_build *g = &l->g;
     unsigned bytes = ng_types[type].bytes, n = LLVMGetVectorSize(LLVMTypeOf(v));
-    if (has_masks(l, type)) {
+    /* LLVM 22 turns the masked store of one lane of a truncated vector into a wider plain one. */
+    if (has_masks(l, type) && count > 1) {
         masked(l, true, v, v_ptr, n, count, bytes);
         return;
     }
