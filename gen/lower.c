@@ -127,7 +127,7 @@ static void all_passes(ng_lower *l, ng_rows *rows, position after) {
     ng_rows to_come = {0};
     for (int pass = l->limit ? l->p->passes - 1 : 0; pass < l->p->passes; pass++) {
         ng_work work = {.rows = rows, .pass = pass};
-        if (l->s->prefetch == NG_PREFETCH_NEXT && pass == l->p->passes - 1) {
+        if (l->s->prefetch != NG_PREFETCH_NONE && pass == l->p->passes - 1) {
             rows_to_prefetch(l, &to_come, rows, after);
             work.prefetch = &to_come;
         }
@@ -170,12 +170,13 @@ static int roots_of(const ng_lower *l, int *roots) {
 
 /* first pass of block 0
  * loop:  middle passes of this block; leave when it is the last one
- *        last pass of this block together with the first pass of the next
+ *        last pass of this block together with the first pass of the next; what is prefetched is
+ *        the block after that
  * last pass of the last block */
 static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
     const ng_build *g = &l->g;
     int roots[NG_MAX_OPS], n_roots = roots_of(l, roots), last = l->p->passes - 1;
-    ng_rows next = {0};
+    ng_rows next = {0}, to_come = {0};
     position after = at;
     LLVMBasicBlockRef b_none = ng_block_here(g), b_first = ng_block_new(g, "first");
     LLVMBasicBlockRef b_loop = ng_block_new(g, "overlap"), b_both = ng_block_new(g, "both");
@@ -206,7 +207,12 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     ng_rows current = *rows; /* scalars computed in this branch are not those of the other */
     position behind = after;
     rows_at(l, &next, n, &behind);
-    ng_sweep(l, (ng_work[]){{.rows = &current, .pass = last}, {.rows = &next, .pass = 0}}, 2);
+    ng_work both[2] = {{.rows = &current, .pass = last}, {.rows = &next, .pass = 0}};
+    if (l->s->prefetch != NG_PREFETCH_NONE) {
+        rows_to_prefetch(l, &to_come, &next, behind);
+        both[0].prefetch = &to_come;
+    }
+    ng_sweep(l, both, 2);
     carry_back(here, after, ng_block_here(g));
     for (int i = 0; i < n_roots; i++)
         ng_phi_add(carried[i], next.scalar[roots[i]], ng_block_here(g));

@@ -22,7 +22,7 @@ static const ng_axis_value keep_values[] = {{"recompute", NG_RECOMPUTE},
 static const ng_axis_value store_values[] = {
     {"cached", NG_STORE_CACHED}, {"stream", NG_STORE_STREAM}, {NULL, 0}};
 static const ng_axis_value prefetch_values[] = {
-    {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {NULL, 0}};
+    {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
 static const ng_axis_value overlap_values[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 
 #define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
@@ -34,7 +34,8 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
      "in a stack array, "
      "kept in registers"},
     AXIS(store, "cached, or streamed past the caches"),
-    AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass"),
+    AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass; l2: into "
+                   "L2 only, and with overlap those of the block after it"),
     AXIS(overlap, "yes: the last pass of a block runs together with the first pass of the next"),
 };
 
@@ -290,8 +291,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
     if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
     if (s->overlap && uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
-    if (s->overlap && s->prefetch != NG_PREFETCH_NONE)
-        return "overlap: the next block is loaded anyway, no prefetch";
+    if (s->overlap && s->prefetch == NG_PREFETCH_NEXT)
+        return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
     /* The plain schedule with the widest vectors is always legal, however long its code. */
     bool plain = s->block == 1 && !s->overlap && !uses(p, s, NG_REGS);
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;

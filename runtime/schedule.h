@@ -8,7 +8,7 @@
 #include "program.h"
 
 typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM } ng_store_kind;
-typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT } ng_prefetch;
+typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
 typedef struct ng_schedule {
     int16_t vec;      /* bits of the vectors that arithmetic is done in */

@@ -41,12 +41,13 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
 }
 
 /* Blocks of more rows than there are, prefetching or overlapping with a next block that never
- * comes, streaming what the next reader wants in cache: none can win. */
-static bool can_pay(const ng_place *place, const ng_schedule *s) {
+ * comes, streaming what the next reader wants in cache, vectors of a quarter of what there is: none
+ * can win. */
+static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
     bool big = place->regime == NG_LLC || place->regime == NG_DRAM;
-    if (block > rows) return false;
+    if (block > rows || 4 * s->vec <= isa->max_vec) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     if (s->prefetch && place->regime == NG_L1) return false;
     return big || s->store == NG_STORE_CACHED;
@@ -100,7 +101,7 @@ normgen_status ng_candidates(const ng_place *place, const ng_isa *isa, const ng_
     }
     size_t taken = take_hints(place, isa, hints, n_hints, out);
     for (size_t i = 0; i < n; i++) {
-        if (!can_pay(place, &space[i]) || !ng_schedule_fits_rows(p, &space[i])) continue;
+        if (!can_pay(place, isa, &space[i]) || !ng_schedule_fits_rows(p, &space[i])) continue;
         int nearest = NG_AXIS_COUNT + NG_MAX_KEEP;
         for (size_t h = 0; h < taken; h++) {
             int d = ng_schedule_distance(p, &space[i], &out[h]);
@@ -128,7 +129,7 @@ normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
         ng_schedule s = from[i];
         s.overlap = 0;
         memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
-        if (!contains(place->program, out, kept, &s) && can_pay(place, &s) &&
+        if (!contains(place->program, out, kept, &s) && can_pay(place, isa, &s) &&
             ng_schedule_legal(place->program, isa, &s, NULL) &&
             ng_schedule_fits_rows(place->program, &s))
             out[kept++] = s;
