@@ -98,6 +98,8 @@ static void print_json(const cli_result *result) {
     json_figure(&json, "limit", &e->limit);
     json_figure(&json, "default", &e->preset);
     json_figure(&json, "interpreter", &e->interp);
+    json_figure(&json, "one_row", &e->one);
+    json_figure(&json, "one_row_limit", &e->one_limit);
     cli_json_decimal(&json, "bytes_per_row", result->row_bytes);
     cli_json_integer(&json, "trials", (int64_t)e->trials);
     cli_json_integer(&json, "invalid", (int64_t)e->invalid);

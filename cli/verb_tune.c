@@ -20,12 +20,26 @@ static void add_figure(cli_table *t, const cli_result *result, const ng_figure *
     cli_table_add(t, "%s", f->schedule);
 }
 
+/* One row alone, beside its own limit. */
+static void add_one_row(cli_table *t, const ng_event *e) {
+    char text[24];
+    cli_table_add(t, "%s", ng_regime_names[e->regime]);
+    cli_table_add(t, "1");
+    cli_table_add(t, "any");
+    cli_table_add(t, "%s", cli_ns_text(e->one.ns, text));
+    cli_table_add(t, "-");
+    cli_table_add(t, "%s", cli_share_text(e->one_limit.ns, e->one.ns, text));
+    cli_table_add(t, "-");
+    cli_table_add(t, "%s", e->one.schedule);
+}
+
 static void add_result(cli_table *t, const cli_result *result) {
     const ng_event *e = &result->event;
     cli_table_add(t, "%s", ng_regime_names[e->regime]);
     cli_table_add(t, "%lld", (long long)e->rows);
     cli_table_add(t, "any");
     add_figure(t, result, &e->best);
+    if (e->one.ns > 0) add_one_row(t, e);
     if (e->cached.ns <= 0 || strcmp(e->cached.schedule, e->best.schedule) == 0) return;
     cli_table_add(t, "%s", "");
     cli_table_add(t, "%s", "");

@@ -43,8 +43,9 @@ typedef struct ng_event {
     size_t done, total;
     double noise; /* relative noise floor */
     ng_figure best, cached, limit, preset,
-        interp;             /* winners any and cached, the limit, the default schedule */
-    size_t trials, invalid; /* of this unit */
+        interp;               /* winners any and cached, the limit, the default schedule */
+    ng_figure one, one_limit; /* of l1: winner and limit again, with a single row */
+    size_t trials, invalid;   /* of this unit */
 } ng_event;
 
 typedef struct ng_tune_request {

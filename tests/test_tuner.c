@@ -91,7 +91,7 @@ START_TEST(ties_go_to_the_simpler_schedule) {
     s.noise = 0;
     ok(tune_once(&s, &job, "", ONE_REGIME_ROWS));
     ck_assert_str_eq(job.log.result[0].best.schedule,
-                     "vec=128 block=1 keep=recompute store=cached prefetch=none overlap=no");
+                     "vec=256 block=1 keep=recompute store=cached prefetch=none overlap=no");
     sim_job_fini(&job);
 }
 END_TEST

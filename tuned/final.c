@@ -100,15 +100,6 @@ static ng_contender *decide(const ng_final *f, const choice *c) {
     return winner;
 }
 
-static ng_figure figure_of(const ng_contender *c) {
-    ng_figure figure = {0};
-    if (!c || c->subject->failed || c->turns == 0) return figure;
-    memcpy(figure.schedule, c->subject->text, sizeof figure.schedule);
-    figure.ns = c->ns;
-    figure.spread = c->spread;
-    return figure;
-}
-
 static void add_winner(ng_unit_result *r, ng_slot slot, const ng_contender *c) {
     if (!c) return;
     ng_winner *w = &r->winners[r->n_winners++];
@@ -148,10 +139,10 @@ normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     ng_contender *plain = decide(f, &(choice){cached, n_cached, f->incumbent[1]});
     if (any && !streams(f, any)) plain = any; /* the fastest of all is the fastest of these */
     ng_contender *limit = ng_race_leader(list + n, limits);
-    r->best = figure_of(any);
-    r->cached = figure_of(plain);
-    r->limit = figure_of(limit);
-    r->preset = figure_of(f->preset);
+    r->best = ng_contender_figure(any);
+    r->cached = ng_contender_figure(plain);
+    r->limit = ng_contender_figure(limit);
+    r->preset = ng_contender_figure(f->preset);
     add_winner(r, NG_SLOT_ANY, any);
     add_winner(r, NG_SLOT_CACHED, plain);
     add_winner(r, NG_SLOT_LIMIT, limit);

@@ -108,6 +108,15 @@ normgen_status ng_race_paired(ng_race *race, ng_contender *const *list, size_t n
     return status;
 }
 
+ng_figure ng_contender_figure(const ng_contender *c) {
+    ng_figure figure = {0};
+    if (!c || c->subject->failed || c->turns == 0) return figure;
+    memcpy(figure.schedule, c->subject->text, sizeof figure.schedule);
+    figure.ns = c->ns;
+    figure.spread = c->spread;
+    return figure;
+}
+
 ng_interval ng_race_compare(const ng_contender *a, const ng_contender *b) {
     size_t n = a->turns < b->turns ? a->turns : b->turns;
     double few[64], *v = n <= 64 ? few : malloc(n * sizeof *v);

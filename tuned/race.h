@@ -48,6 +48,8 @@ normgen_status ng_race_noise(ng_race *race, ng_subject *subject, size_t passes);
  * explains, until `keep` are left, `passes` are done or the deadline is over. */
 normgen_status ng_race_run(ng_race *race, ng_contender *const *list, size_t n, size_t keep,
                            size_t passes);
+/* What is reported of a contender; ns 0 when it failed or never ran. */
+ng_figure ng_contender_figure(const ng_contender *contender);
 /* Paired comparison of a with b over their common turns. */
 ng_interval ng_race_compare(const ng_contender *a, const ng_contender *b);
 

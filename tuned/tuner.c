@@ -193,6 +193,8 @@ static void report(job *j, const ng_unit_result *r) {
     e.cached = r->cached;
     e.limit = r->limit;
     e.preset = r->preset;
+    e.one = r->one;
+    e.one_limit = r->one_limit;
     e.trials = r->n_trials;
     e.invalid = r->invalid;
     send_event(j, &e);

@@ -232,6 +232,39 @@ static normgen_status measure_all(work *w, ng_unit_result *result) {
     return status;
 }
 
+/* ---- a single row ---- */
+
+static ng_subject *subject_of(const ng_lineup *lineup, const char *text) {
+    for (size_t i = 0; i < lineup->count; i++)
+        if (strcmp(lineup->items[i]->subject->text, text) == 0) return lineup->items[i]->subject;
+    return NULL;
+}
+
+/* In l1 a call of one row, as in decoding, pays for a kernel's start and fold alone: the winner and
+ * the limit once more, in a place of one row. Reported, not raced: no schedule is chosen by it. */
+static normgen_status measure_one_row(work *w, ng_unit_result *r) {
+    const ng_unit_plan *plan = w->plan;
+    ng_place place = plan->place;
+    ng_lineup pair = {0};
+    ng_subject *kernel = subject_of(&w->kernels_in, r->best.schedule);
+    ng_subject *limit = subject_of(&w->limits_in, r->limit.schedule);
+    if (place.regime != NG_L1 || place.rows <= 1 || !kernel || !limit) return NORMGEN_OK;
+    place.rows = 1;
+    ng_contender *list[2] = {ng_lineup_add(&pair, kernel), ng_lineup_add(&pair, limit)};
+    normgen_status status = list[0] && list[1]
+                                ? plan->meter->enter(plan->meter->ctx, &place)
+                                : ng_fail(NORMGEN_E_MEMORY, "no memory for two contenders");
+    if (status == NORMGEN_OK) {
+        w->race.deadline = now(w) + plan->effort.measure_seconds / 10;
+        status = ng_race_paired(&w->race, list, 2, plan->effort.final_passes);
+        r->one = ng_contender_figure(list[0]);
+        r->one_limit = ng_contender_figure(list[1]);
+        plan->meter->leave(plan->meter->ctx);
+    }
+    ng_lineup_fini(&pair);
+    return status;
+}
+
 /* ---- the result ---- */
 
 void ng_unit_result_fini(ng_unit_result *r) {
@@ -285,6 +318,7 @@ normgen_status ng_unit_tune(const ng_unit_plan *plan, ng_kernels *kernels, ng_un
         status = plan->meter->enter(plan->meter->ctx, &plan->place);
         if (status == NORMGEN_OK) status = measure_all(&w, &r);
         plan->meter->leave(plan->meter->ctx);
+        if (status == NORMGEN_OK) status = measure_one_row(&w, &r);
     }
     if (status == NORMGEN_OK) status = take_trials(&w, &r);
     if (status == NORMGEN_OK)

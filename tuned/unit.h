@@ -32,6 +32,7 @@ typedef struct ng_unit_plan {
 typedef struct ng_unit_result {
     double noise;
     ng_figure best, cached, limit, preset; /* ns 0 where there is none */
+    ng_figure one, one_limit;              /* of l1: with a single row */
     ng_trial *trials;
     size_t n_trials, invalid;
     ng_winner winners[NG_SLOT_COUNT];
