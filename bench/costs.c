@@ -70,11 +70,12 @@ static int getting(normgen *ng, const char *text) {
     return 0;
 }
 
-/* One row of 64 elements, so that the kernel is short beside the call. Pairs in turn. */
-static int calling(normgen *ng) {
-    static float x[64], y[64], w[64];
+/* One row, so that the kernel is short beside the call; pairs in turn. */
+static int calling(normgen *ng, int64_t hidden) {
+    static float x[1024], y[1024], w[1024];
     static double checked[ROUNDS], bare[ROUNDS], difference[ROUNDS];
-    normgen_spec spec = normgen_rms(64);
+    char what[64];
+    normgen_spec spec = normgen_rms(hidden);
     normgen_kernel *kernel;
     normgen_bound_args bound;
     normgen_args args = NORMGEN_ARGS;
@@ -92,7 +93,8 @@ static int calling(normgen *ng) {
         checked[round] = (now_ns() - middle) / CALLS;
         difference[round] = checked[round] - bare[round];
     }
-    report("rms hidden=64, one row: the kernel itself", bare, ROUNDS, 1, "ns");
+    snprintf(what, sizeof what, "rms hidden=%lld, one row: the kernel itself", (long long)hidden);
+    report(what, bare, ROUNDS, 1, "ns");
     report("  normgen_run", checked, ROUNDS, 1, "ns");
     report("  normgen_run beyond the kernel", difference, ROUNDS, 1, "ns");
     return 0;
@@ -127,9 +129,9 @@ int main(void) {
     if (holding()) return 1;
     if (ng_cpu_host(&cpu) || normgen_open(&ng, NULL)) return failed();
     printf("first normgen_get loads the generator\n");
-    int bad = getting(ng, "rms hidden=4096 eps=1e-05") ||
-              getting(ng, "rms hidden=4096 eps=1e-06") ||
-              getting(ng, "layer hidden=768 eps=1e-05 bias=f32") || calling(ng);
+    int bad =
+        getting(ng, "rms hidden=4096 eps=1e-05") || getting(ng, "rms hidden=4096 eps=1e-06") ||
+        getting(ng, "layer hidden=768 eps=1e-05 bias=f32") || calling(ng, 64) || calling(ng, 1024);
     normgen_close(ng);
     ng_gen_process_options();
     return bad || compiling("rms hidden=4096 eps=1e-05", cpu->isa) ||

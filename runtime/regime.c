@@ -150,33 +150,33 @@ static bool streamable(const ng_program *p, const ng_schedule *s) {
     return true;
 }
 
-/* What measurements of hand-written kernels suggest: rows together where the fold of a short row
- * costs more than the row, registers for what is short enough, next rows fetched ahead in llc, and
- * in dram several rows at once past the caches. */
+/* What measurements suggest (docs/ARCHITECTURE.md): rows together where the fold of a short row
+ * costs more than the row, registers for what is short enough; while a row and what comes next fit
+ * the caches near by, the next row's first pass hides in the last one; in dram two rows at once
+ * past the caches, with those to come on their way into L2. */
 static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_schedule *s) {
     bool small = p->hidden <= 256;
     *s = (ng_schedule){.vec = (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512), .block = 1};
     if (small) s->block = p->hidden <= 128 ? 8 : 4;
     if (small) keep_all(s, p, NG_REGS);
-    if (regime == NG_LLC) s->prefetch = NG_PREFETCH_NEXT;
+    s->overlap = !small && p->hidden <= 2048;
     if (regime != NG_DRAM) return;
-    if (!small) s->block = 4;
+    if (!small) s->block = 2;
     s->overlap = 1;
+    s->prefetch = NG_PREFETCH_L2;
     s->store = NG_STORE_STREAM;
     if (!isa->streams || !streamable(p, s)) s->store = NG_STORE_CACHED;
 }
 
-/* As wished, or with a prefetch in place of the overlap, or with neither. */
+/* As wished, or without the overlap, or without the prefetch too. */
 static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
     ng_schedule t = *s;
     bool legal = ng_schedule_legal(p, isa, &t, NULL);
     if (!legal && t.overlap) {
         t.overlap = 0;
-        t.prefetch = NG_PREFETCH_NEXT;
         legal = ng_schedule_legal(p, isa, &t, NULL);
     }
     if (!legal) {
-        t.overlap = 0;
         t.prefetch = NG_PREFETCH_NONE;
         legal = ng_schedule_legal(p, isa, &t, NULL);
     }
