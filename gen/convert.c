@@ -182,7 +182,19 @@ void ng_store_partial(const ng_lower *l, int type, ng_v v, ng_v v_ptr, unsigned 
     }
 }
 
-void ng_store_stream(const ng_lower *l, ng_v v, ng_v v_ptr) {
+/* Through the stack and back, which LLVM must not shorten. On some machines the ordinary stores in
+ * between keep streaming ones from crowding out what is being loaded. */
+static ng_v through_stage(ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned bytes = (unsigned)l->s->vec / 8;
+    ng_v v_slot = ng_offset(g, l->stage, ng_i64(g, (int64_t)(l->staged++ % STAGE) * bytes));
+    LLVMSetVolatile(ng_store(g, v, v_slot, bytes), true);
+    ng_v v_back = ng_load(g, LLVMTypeOf(v), v_slot, bytes);
+    LLVMSetVolatile(v_back, true);
+    return v_back;
+}
+
+void ng_store_stream(ng_lower *l, ng_v v, ng_v v_ptr) {
     const ng_build *g = &l->g;
     unsigned bits = (unsigned)l->s->vec;
     /* An empty assembler statement hides where the value came from: without it LLVM splits or loses
@@ -192,6 +204,7 @@ void ng_store_stream(const ng_lower *l, ng_v v, ng_v v_ptr) {
         LLVMGetInlineAsm(t_asm, "", 0, "=v,0", 4, false, false, LLVMInlineAsmDialectATT, false);
     v = ng_bitcast(g, v, t);
     v = LLVMBuildCall2(g->b, t_asm, v_asm, &v, 1, "");
+    if (l->s->store == NG_STORE_STAGED) v = through_stage(l, v);
     ng_v v_store = ng_store(g, v, v_ptr, bits / 8);
     LLVMValueRef one = ng_i32(g, 1);
     LLVMMetadataRef node =

@@ -36,6 +36,7 @@ static ng_v stack_vectors(ng_lower *l, uint64_t vectors) {
 static void reserve_stack(ng_lower *l) {
     const ng_program *p = l->p;
     uint64_t vectors = (uint64_t)((p->hidden + l->vector) * l->s->block / l->vector + 1);
+    if (l->s->store == NG_STORE_STAGED) l->stage = stack_vectors(l, STAGE);
     if (l->limit) return;
     for (int j = 0; j < p->keeps; j++)
         if (l->s->keep[j] == NG_SCRATCH) l->scratch[j] = stack_vectors(l, vectors);
@@ -253,7 +254,7 @@ static void start_types(ng_lower *l) {
 }
 
 static bool streams_something(const ng_lower *l) {
-    if (l->limit) return l->s->store == NG_STORE_STREAM;
+    if (l->limit) return l->s->store != NG_STORE_CACHED;
     for (int i = 0; i < l->p->ops; i++)
         if (l->p->op[i].code == NG_STORE && ng_schedule_streams(l->p, l->s, &l->p->op[i]))
             return true;

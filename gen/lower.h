@@ -15,10 +15,11 @@
 #include "schedule.h"
 
 enum {
-    MAX_BLOCK = 8,         /* rows worked on together */
-    MAX_SLICE = 4,         /* vectors of a slice */
-    MAX_REDUCTIONS = 8,    /* of one pass */
-    MAX_LANE_VECTORS = 128 /* 256 lanes of f64 in 128-bit vectors */
+    MAX_BLOCK = 8,          /* rows worked on together */
+    MAX_SLICE = 4,          /* vectors of a slice */
+    MAX_REDUCTIONS = 8,     /* of one pass */
+    MAX_LANE_VECTORS = 128, /* 256 lanes of f64 in 128-bit vectors */
+    STAGE = 16              /* vectors of the buffer of store=staged */
 };
 
 /* One function being made. */
@@ -36,6 +37,8 @@ typedef struct ng_lower {
     ng_v v_args, v_first, v_last, v_per_outer;
     ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
     ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
+    ng_v stage;                /* stack array of STAGE vectors, of store=staged */
+    unsigned staged;           /* vectors that went through it so far */
     ng_v counter;              /* stack array for the binary counter of segment sums */
 } ng_lower;
 
@@ -127,7 +130,7 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v_real);
 ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsigned count);
 void ng_store_partial(const ng_lower *l, int type, ng_v v_memory, ng_v v_ptr, unsigned count);
 /* A whole vector that goes past the caches. */
-void ng_store_stream(const ng_lower *l, ng_v v_memory, ng_v v_ptr);
+void ng_store_stream(ng_lower *l, ng_v v_memory, ng_v v_ptr);
 
 /* move.c: moves the bytes of one slice for a row of the block. */
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);

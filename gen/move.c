@@ -81,7 +81,7 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
             for (int j = stores + total; j < n; j += total) /* surplus loads */
                 v = LLVMBuildOr(l->g.b, v, fit(l, loaded[j], pieces[i].bytes), "");
             ng_v v_ptr = place(l, rows, s, row, v_at, pieces[i].offset);
-            if (l->s->store == NG_STORE_STREAM && pieces[i].bytes == l->s->vec / 8)
+            if (l->s->store != NG_STORE_CACHED && pieces[i].bytes == l->s->vec / 8)
                 ng_store_stream(l, v, v_ptr);
             else
                 ng_store(&l->g, v, v_ptr, 1);

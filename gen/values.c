@@ -225,7 +225,7 @@ static int group_of(const ng_lower *l, int type) {
 }
 
 /* One streaming store for each full vector of a value that is one or more of them. */
-static void stream_vectors(const ng_lower *l, ng_v v_memory, ng_v v_ptr) {
+static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
     unsigned bytes = LLVMGetIntTypeWidth(LLVMGetElementType(LLVMTypeOf(v_memory))) / 8;
     unsigned each = (unsigned)l->s->vec / 8 / bytes, n = LLVMGetVectorSize(LLVMTypeOf(v_memory));
     for (unsigned from = 0; from < n; from += each)

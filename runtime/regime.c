@@ -161,10 +161,9 @@ static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_sc
     if (small) keep_all(s, p, NG_REGS);
     s->overlap = !small && p->hidden <= 2048;
     if (regime != NG_DRAM) return;
-    if (!small) s->block = 2;
-    s->overlap = 1;
+    s->overlap = 0;
     s->prefetch = NG_PREFETCH_L2;
-    s->store = NG_STORE_STREAM;
+    s->store = NG_STORE_STAGED;
     if (!isa->streams || !streamable(p, s)) s->store = NG_STORE_CACHED;
 }
 

@@ -19,8 +19,10 @@ static const ng_axis_value keep_values[] = {{"recompute", NG_RECOMPUTE},
                                             {"scratch", NG_SCRATCH},
                                             {"regs", NG_REGS},
                                             {NULL, 0}};
-static const ng_axis_value store_values[] = {
-    {"cached", NG_STORE_CACHED}, {"stream", NG_STORE_STREAM}, {NULL, 0}};
+static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
+                                             {"stream", NG_STORE_STREAM},
+                                             {"staged", NG_STORE_STAGED},
+                                             {NULL, 0}};
 static const ng_axis_value prefetch_values[] = {
     {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
 static const ng_axis_value overlap_values[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
@@ -33,7 +35,8 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
      "how each value that crosses passes gets there: computed again, reloaded from an output, kept "
      "in a stack array, "
      "kept in registers"},
-    AXIS(store, "cached, or streamed past the caches"),
+    AXIS(store, "cached; stream: past the caches; staged: the same by way of a stack buffer, which "
+                "paces the stores"),
     AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass; l2: into "
                    "L2 only, and with overlap those of the block after it"),
     AXIS(overlap, "yes: the last pass of a block runs together with the first pass of the next"),
@@ -209,7 +212,7 @@ static bool uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
 }
 
 bool ng_schedule_streams(const ng_program *p, const ng_schedule *s, const ng_op *store) {
-    if (s->store != NG_STORE_STREAM || store->scalar) return false;
+    if (s->store == NG_STORE_CACHED || store->scalar) return false;
     for (int j = 0; j < p->keeps; j++) {
         int from = s->keep[j] == NG_RELOAD ? ng_program_reload_store(p, j) : -1;
         if (from >= 0 && &p->op[from] == store) return false;
@@ -298,7 +301,7 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;
     if (!(plain && widest) && ng_schedule_size(p, s) > NG_SIZE_CAP)
         return "the code would be too long";
-    if (s->store != NG_STORE_STREAM) return NULL;
+    if (s->store == NG_STORE_CACHED) return NULL;
     if (!isa->streams) return "store=stream: the ISA level has no streaming stores";
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];

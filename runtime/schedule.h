@@ -7,7 +7,7 @@
 #include "cpu.h"
 #include "program.h"
 
-typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM } ng_store_kind;
+typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM, NG_STORE_STAGED } ng_store_kind;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
 typedef struct ng_schedule {

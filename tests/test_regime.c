@@ -261,7 +261,7 @@ START_TEST(default_schedules_are_always_legal) {
         ng_schedule_text(&p, &s, schedule);
         REQUIRE(ng_schedule_legal(&p, isa, &s, why), "%s on %s in %s: %s: %s", text, isa->name,
                 ng_regime_names[regime], schedule, why);
-        bool streams = s.store == NG_STORE_STREAM;
+        bool streams = s.store != NG_STORE_CACHED;
         REQUIRE(!streams || (regime == NG_DRAM && isa->streams && rows_are_aligned(&p, &s)),
                 "%s on %s in %s: %s", text, isa->name, ng_regime_names[regime], schedule);
         streaming += streams;
@@ -283,12 +283,12 @@ START_TEST(default_schedules_are_those_of_the_rules) {
         {"rms hidden=1024 eps=1e-05", "x86-64-v4", NG_LLC,
          "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=yes"},
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_DRAM,
-         "vec=512 block=2 keep=recompute store=stream prefetch=l2 overlap=yes"},
+         "vec=512 block=1 keep=recompute store=staged prefetch=l2 overlap=no"},
         {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM,
-         "vec=512 block=2 keep=recompute store=cached"},
+         "vec=512 block=1 keep=recompute store=cached"},
         {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached"},
         {"rms hidden=128 eps=1e-05", "x86-64-v4", NG_L1, "keep=regs store=cached"},
-        {"rms hidden=128 eps=1e-05", "x86-64-v4", NG_DRAM, "keep=regs store=stream"},
+        {"rms hidden=128 eps=1e-05", "x86-64-v4", NG_DRAM, "keep=regs store=staged"},
         {"rms hidden=4096 eps=1e-05 compute=f64 lanes=16", "x86-64-v4", NG_L1,
          "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no"},
     };

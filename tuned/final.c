@@ -78,9 +78,10 @@ static bool beats(const ng_final *f, const ng_contender *a, const ng_contender *
     return ng_race_compare(a, b).high < -log1p(f->race->floor);
 }
 
-/* Simplicity is no reason to be slower than what would run without tuning. */
+/* Simplicity is no reason to be slower, beyond doubt, than what would run without tuning. */
 static bool slower_than_preset(const ng_final *f, const ng_contender *c) {
-    return f->preset && f->preset->in && f->preset->turns > 0 && c->ns > f->preset->ns;
+    return f->preset && f->preset->in && f->preset->turns > 0 && c != f->preset &&
+           ng_race_compare(c, f->preset).low > 0;
 }
 
 static ng_contender *decide(const ng_final *f, const choice *c) {
