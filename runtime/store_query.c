@@ -339,47 +339,39 @@ static bool legal(checker *c, const ng_unit_row *unit, const char *schedule) {
            ng_schedule_legal(&c->program, isa, &s, NULL);
 }
 
-static normgen_status check_trials(ng_store *store, checker *c, int64_t *illegal) {
-    ng_unit_row unit;
+static bool trial_is_good(checker *c, ng_stmt *stmt, const ng_unit_row *unit) {
     ng_trial t;
+    return ng_read_trial(stmt, 7, &t) && (is_limit(t.schedule) || legal(c, unit, t.schedule));
+}
+
+static bool winner_is_good(checker *c, ng_stmt *stmt, const ng_unit_row *unit) {
+    ng_winner w;
+    return ng_read_winner(stmt, 7, &w) &&
+           (w.slot == NG_SLOT_LIMIT ? is_limit(w.schedule) : legal(c, unit, w.schedule));
+}
+
+/* Counts the rows of a query, which begin with the columns of their unit, that are not good. */
+static normgen_status count_bad(ng_store *store, checker *c, const char *query,
+                                bool (*good)(checker *, ng_stmt *, const ng_unit_row *),
+                                int64_t *illegal) {
+    ng_unit_row unit;
     ng_stmt *stmt = NULL;
     bool row = true;
-    normgen_status status = ng_sql_prepare(store->sql,
-                                           "SELECT " NG_UNIT_COLUMNS ", " NG_TRIAL_COLUMNS
-                                           " FROM trial t LEFT JOIN unit u ON u.id = t.unit "
-                                           "ORDER BY u.spec",
-                                           &stmt);
+    normgen_status status = ng_sql_prepare(store->sql, query, &stmt);
     while (!status) {
         status = ng_sql_step(store->sql, stmt, &row);
         if (status || !row) break;
-        if (!ng_read_unit(stmt, 0, &unit) || !ng_read_trial(stmt, 7, &t) ||
-            !(is_limit(t.schedule) || legal(c, &unit, t.schedule)))
-            ++*illegal;
+        if (!ng_read_unit(stmt, 0, &unit) || !good(c, stmt, &unit)) ++*illegal;
     }
     ng_sql_finish(stmt);
     return status;
 }
 
-static normgen_status check_winners(ng_store *store, checker *c, int64_t *illegal) {
-    ng_unit_row unit;
-    ng_winner w;
-    ng_stmt *stmt = NULL;
-    bool row = true;
-    normgen_status status = ng_sql_prepare(store->sql,
-                                           "SELECT " NG_UNIT_COLUMNS ", " NG_WINNER_COLUMNS
-                                           " FROM winner w LEFT JOIN unit u ON u.id = w.unit "
-                                           "ORDER BY u.spec",
-                                           &stmt);
-    while (!status) {
-        status = ng_sql_step(store->sql, stmt, &row);
-        if (status || !row) break;
-        if (!ng_read_unit(stmt, 0, &unit) || !ng_read_winner(stmt, 7, &w) ||
-            !(w.slot == NG_SLOT_LIMIT ? is_limit(w.schedule) : legal(c, &unit, w.schedule)))
-            ++*illegal;
-    }
-    ng_sql_finish(stmt);
-    return status;
-}
+static const char all_trials[] = "SELECT " NG_UNIT_COLUMNS ", " NG_TRIAL_COLUMNS
+                                 " FROM trial t LEFT JOIN unit u ON u.id = t.unit ORDER BY u.spec";
+static const char all_winners[] =
+    "SELECT " NG_UNIT_COLUMNS ", " NG_WINNER_COLUMNS
+    " FROM winner w LEFT JOIN unit u ON u.id = w.unit ORDER BY u.spec";
 
 static normgen_status count_rows(ng_store *store, ng_store_counts *counts) {
     normgen_status status =
@@ -398,8 +390,8 @@ normgen_status ng_store_check(ng_store *store, ng_store_counts *counts, int64_t 
     checker *c = calloc(1, sizeof *c);
     if (!c) return ng_fail(NORMGEN_E_MEMORY, "store %s: out of memory", store->file.path);
     status = count_rows(store, &n);
-    if (!status) status = check_trials(store, c, &bad);
-    if (!status) status = check_winners(store, c, &bad);
+    if (!status) status = count_bad(store, c, all_trials, trial_is_good, &bad);
+    if (!status) status = count_bad(store, c, all_winners, winner_is_good, &bad);
     free(c);
     if (status) return status;
     if (counts) *counts = n;
