@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define V4 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
+#define V4 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 
 enum { STEP = 64, VECTOR = 16, ROUNDS = 41, MOST_ROWS = 4 };
 

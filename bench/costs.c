@@ -91,8 +91,8 @@ static int calling(normgen *ng, int64_t hidden) {
         for (int i = 0; i < CALLS; i++) fn(&bound, 0, 1);
         double middle = now_ns();
         for (int i = 0; i < CALLS; i++) normgen_run(kernel, &args);
-        bare[round] = (middle - start) / CALLS;
-        checked[round] = (now_ns() - middle) / CALLS;
+        bare[round] = (middle - start) / (double)CALLS;
+        checked[round] = (now_ns() - middle) / (double)CALLS;
         difference[round] = checked[round] - bare[round];
     }
     snprintf(what, sizeof what, "rms hidden=%lld, one row: the kernel itself", (long long)hidden);
