@@ -433,8 +433,10 @@ START_TEST(the_locale_changes_nothing) {
     char text[NORMGEN_SPEC_TEXT];
     normgen_spec s;
     if (!set_comma_locale()) {
+        const char *ci = getenv("CI");
         printf(
             "not run: a locale with a decimal comma (needs localedef: apt-get install locales)\n");
+        ck_assert_msg(!ci || strcmp(ci, "true") != 0, "with CI=true nothing may be left out");
         return;
     }
     ck_assert_str_eq(localeconv()->decimal_point, ",");
