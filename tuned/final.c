@@ -84,6 +84,18 @@ static bool slower_than_preset(const ng_final *f, const ng_contender *c) {
            ng_race_compare(c, f->preset).low > 0;
 }
 
+/* The simplest of a tie, unless what runs without tuning was measured faster than that: then it
+ * wins, so that no winner stands below the default in its own table. */
+static ng_contender *settle(const ng_final *f, const choice *c, ng_contender *leader,
+                            ng_contender *simplest) {
+    ng_contender *preset = f->preset;
+    if (simplest == leader || !preset || !preset->in || preset->turns == 0) return simplest;
+    if (simplest->ns <= preset->ns || leader->ns > preset->ns) return simplest;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->list[i] == preset) return preset;
+    return leader;
+}
+
 static ng_contender *decide(const ng_final *f, const choice *c) {
     ng_contender *leader = ng_race_leader(c->list, c->n), *winner = leader;
     ng_contender *incumbent = c->incumbent && c->incumbent->in ? c->incumbent : NULL;
@@ -98,7 +110,7 @@ static ng_contender *decide(const ng_final *f, const choice *c) {
         if (incumbent && !beats(f, x, incumbent)) continue;
         if (simpler(f, x, winner)) winner = x;
     }
-    return winner;
+    return settle(f, c, leader, winner);
 }
 
 static void add_winner(ng_unit_result *r, ng_slot slot, const ng_contender *c) {
