@@ -72,6 +72,11 @@ static size_t compare(const char *spec_text, const ng_isa *isa, int vec) {
     ck_assert_msg(streamed.plain == 0, "%s vec=%d %s: %d plain stores beside %d streaming: %s",
                   isa->name, vec, spec_text, streamed.plain, streamed.streaming, streamed.example);
     ck_assert_msg(streamed.fences > 0, "%s vec=%d %s: no fence", isa->name, vec, spec_text);
+    s.store = NG_STORE_STAGED;
+    stores staged = count(&p, &s, isa);
+    ck_assert_msg(staged.streaming == streamed.streaming && staged.plain == 0 && staged.fences > 0,
+                  "%s vec=%d %s: staged, %d of %d stores stream, %d do not: %s", isa->name, vec,
+                  spec_text, staged.streaming, streamed.streaming, staged.plain, staged.example);
     s.store = NG_STORE_CACHED;
     stores cached = count(&p, &s, isa);
     ck_assert_msg(cached.streaming == 0 && cached.fences == 0 && cached.plain > 0,
