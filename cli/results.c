@@ -3,8 +3,9 @@
  * standard output, everything on the way there on stderr. */
 #include "results.h"
 
+#include "interrupt.h"
 #include "json.h"
-#include "options.h"
+#include "store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,21 @@ void cli_results_event(void *ctx, const ng_event *e) {
     if (!result) return;
     if (r->json) print_json(result);
     if (!r->json && !r->progress.terminal) print_line(result);
+}
+
+ng_tune_request cli_request(const cli_args *args, const ng_spec_list *specs, const char *store,
+                            cli_results *results) {
+    cli_interrupt_catch();
+    return (ng_tune_request){.specs = specs,
+                             .store = store,
+                             .effort = args->effort ? (int)args->effort : NG_NORMAL,
+                             .budget = args->budget,
+                             .rows = args->rows,
+                             .threads = args->threads ? (int)args->threads : 1,
+                             .seed = args->seed,
+                             .stop = &cli_stop,
+                             .event = cli_results_event,
+                             .ctx = results};
 }
 
 /* ---- tables ---- */

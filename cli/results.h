@@ -5,6 +5,7 @@
 #define CLI_RESULTS_H
 
 #include "gentable.h"
+#include "options.h"
 #include "progress.h"
 #include "columns.h"
 
@@ -34,6 +35,10 @@ typedef struct cli_results {
 } cli_results;
 
 void cli_results_init(cli_results *results, const cli_results_form *form, bool json);
+/* What the command line asks of tuner or bench, with events to `results` and a stop at SIGINT or
+ * SIGTERM; borrows all its arguments. */
+ng_tune_request cli_request(const cli_args *args, const ng_spec_list *specs, const char *store,
+                            cli_results *results);
 /* The event function of a request; ctx is the cli_results. */
 void cli_results_event(void *ctx, const ng_event *event);
 /* Prints a table for each spec and what is common to all; nothing after --json. */

@@ -48,17 +48,7 @@ static int bench(const cli_args *args, const ng_gen_table *gen, const ng_spec_li
     int code = find_store(args, path, &store);
     if (code != CLI_DONE) return code;
     cli_results_init(&results, &form, args->json);
-    cli_interrupt_catch();
-    ng_tune_request request = {.specs = specs,
-                               .store = store,
-                               .effort = NG_NORMAL,
-                               .budget = args->budget,
-                               .rows = args->rows,
-                               .threads = args->threads ? (int)args->threads : 1,
-                               .seed = args->seed,
-                               .stop = &cli_stop,
-                               .event = cli_results_event,
-                               .ctx = &results};
+    ng_tune_request request = cli_request(args, specs, store, &results);
     normgen_status st = gen->bench(&request);
     cli_results_print(&results);
     cli_results_fini(&results);

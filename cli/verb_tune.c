@@ -81,17 +81,7 @@ static int tune(const cli_args *args, const ng_gen_table *gen, const ng_spec_lis
     int code = cli_store_path(args, store);
     if (code != CLI_DONE) return code;
     cli_results_init(&results, &form, args->json);
-    cli_interrupt_catch();
-    ng_tune_request request = {.specs = specs,
-                               .store = store,
-                               .effort = args->effort ? (int)args->effort : NG_NORMAL,
-                               .budget = args->budget,
-                               .rows = args->rows,
-                               .threads = args->threads ? (int)args->threads : 1,
-                               .seed = args->seed,
-                               .stop = &cli_stop,
-                               .event = cli_results_event,
-                               .ctx = &results};
+    ng_tune_request request = cli_request(args, specs, store, &results);
     normgen_status st = gen->tune(&request);
     cli_results_print(&results);
     cli_results_fini(&results);

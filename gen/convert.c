@@ -147,7 +147,7 @@ static ng_v masked(const ng_lower *l, bool store, ng_v v, ng_v v_ptr, unsigned n
     return v_call;
 }
 
-/* Calls piece(from, count) for pieces of 2^k elements that make up the first `count`. */
+/* Runs the body for pieces of `size` elements, a power of two, that make up the first `count`. */
 #define FOR_PIECES(from, size, count)                                                              \
     for (unsigned from = 0, size = 1u << 7; size; size >>= 1)                                      \
         for (; count - from >= size; from += size)

@@ -104,8 +104,8 @@ typedef struct ng_reductions {
     unsigned total;        /* of all */
     ng_v *acc;             /* [item][row][lane vector], total of them */
 } ng_reductions;
-/* Finds the reductions of the passes; acc is allocated with ng_reductions_size elements by the
- * caller. */
+/* Finds the reductions of the passes and counts their accumulators; acc is the caller's and has
+ * room for MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS. */
 void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductions *r);
 void ng_reductions_zero(ng_lower *l, ng_reductions *r);
 /* Adds a slice of one row of one pass. */
@@ -117,7 +117,7 @@ void ng_carry(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_segment
 void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail);
 /* a + b, or the maximum of bits. */
 ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b);
-/* Bytes of the counter for all reductions of the program. */
+/* Vectors of the counter: all reductions of the pass that has most, at every level. */
 uint64_t ng_counter_vectors(const ng_lower *l);
 
 /* convert.c */
