@@ -204,7 +204,7 @@ static int count_words(const cli_args *args) {
 }
 
 int cli_args_parse(const cli_verb *verb, int argc, char **argv, cli_args *args) {
-    *args = (cli_args){.verb = verb, .seed = 1, .spec = ng_spec_blank()};
+    *args = (cli_args){.verb = verb, .seed = 1, .older = -1, .spec = ng_spec_blank()};
     args->words = calloc((size_t)argc + 1, sizeof *args->words);
     if (!args->words) return cli_error("out of memory");
     reader r = {argv, argc, 0};

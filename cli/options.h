@@ -24,9 +24,11 @@ typedef struct cli_args {
     const char *name, *db, *schedule, *isa;
     const char *x, *weight, *bias, *residual;      /* input arrays of run */
     const char *y, *sum_out, *mean_out, *rstd_out; /* its output arrays */
-    int64_t effort, rows, threads, seed, schedules, trials, v2;
+    const char *output;                            /* the file that is written */
+    int64_t effort, rows, threads, seed, schedules, trials, v2, older;
     double budget;
     int64_t json, ir, assembly, help; /* flags: 0 or 1 */
+    int64_t winners, dry_run, other_toolchains;
 } cli_args;
 
 typedef enum cli_form { CLI_FLAG, CLI_TEXT, CLI_INTEGER, CLI_SECONDS, CLI_WORD } cli_form;

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The store, version 1. Every table only grows: a row is never changed or removed, and the whole
--- row is its key, so merging two stores is a set union. What is one trial or winner to normgen
+-- The store, version 1. Every table only grows: a row is never changed, nothing but gc removes one
+-- (a trial), and the whole row is its key, so merging two stores is a set union. What is one trial or winner to normgen
 -- (session, spec, machine, toolchain, regime, threads, schedule or slot) may have two rows only
 -- after copies of one unfinished session went on apart. Texts are canonical and printable ASCII;
 -- whatever is read is checked again. No NULL anywhere; -1 is a noise floor not measured yet.

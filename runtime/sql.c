@@ -256,6 +256,14 @@ normgen_status ng_sql_run(ng_sql *sql, ng_stmt *stmt, const ng_value *values, si
     return status;
 }
 
+/* It attaches a database of its own, which harden() forbids. */
+normgen_status ng_sql_shrink(ng_sql *sql) {
+    sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 1);
+    normgen_status status = ng_sql_exec(sql, "VACUUM");
+    sqlite3_limit(sql->db, SQLITE_LIMIT_ATTACHED, 0);
+    return status;
+}
+
 int64_t ng_sql_last_id(ng_sql *sql) { return sqlite3_last_insert_rowid(sql->db); }
 
 bool ng_sql_text(ng_stmt *stmt, int column, char *out, size_t size) {

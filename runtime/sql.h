@@ -67,6 +67,9 @@ normgen_status ng_sql_step(ng_sql *sql, ng_stmt *stmt, bool *row);
 /* Binds and runs a statement that returns no rows; `changes` (may be NULL) is how many it made. */
 normgen_status ng_sql_run(ng_sql *sql, ng_stmt *stmt, const ng_value *values, size_t n,
                           int64_t *changes);
+/* Rewrites the file without the room of deleted rows; E_STORE leaves it as it was. Not within a
+ * transaction. */
+normgen_status ng_sql_shrink(ng_sql *sql);
 int64_t ng_sql_last_id(ng_sql *sql);
 
 /* Columns of the current row, counted from 0. False, and *out untouched, when the value is of

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "schema_sql.h"
+#include "store_text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,19 @@ normgen_status ng_store_open_wait(const char *path, ng_store_access access, int 
 normgen_status ng_store_open(const char *path, ng_store_access access, ng_store **store) {
     *store = NULL;
     return ng_store_open_wait(path, access, NG_STORE_BUSY_MS, store);
+}
+
+normgen_status ng_store_in_memory(const char *name, ng_store **out) {
+    ng_store *store = calloc(1, sizeof *store);
+    if (!store) return ng_fail(NORMGEN_E_MEMORY, "%.400s: out of memory", name);
+    snprintf(store->file.path, sizeof store->file.path, "%s", name);
+    normgen_status status = ng_sql_open(&store->sql, ":memory:", NG_SQL_RAW, 0);
+    if (!status) status = ng_sql_exec(store->sql, schema_sql);
+    if (status)
+        ng_store_close(store);
+    else
+        *out = store;
+    return status;
 }
 
 void ng_store_close(ng_store *store) {

@@ -8,6 +8,8 @@
 
 #include "regime.h"
 
+#include <stdio.h>
+
 typedef struct ng_store ng_store;
 
 typedef enum ng_effort { NG_QUICK = 1, NG_NORMAL = 2, NG_THOROUGH = 3 } ng_effort;
@@ -126,6 +128,30 @@ typedef struct ng_store_counts {
  * not trusted: it is opened read-only and fully checked first, rows that do not fit are ignored.
  * `added` (may be NULL) says how much. */
 normgen_status ng_store_merge(ng_store *store, const char *from, ng_store_counts *added);
+/* Writes the store as text (docs/store-text.md), one state of it, in an order that depends on the
+ * rows alone. With winners_only: the effective winners with their units and sessions, no trials. A
+ * failing write is E_IO. */
+normgen_status ng_store_export(ng_store *store, bool winners_only, FILE *out,
+                               ng_store_counts *counts);
+/* Adds what a text says and is not there yet, as a merge does, in one transaction. A text that
+ * breaks the form anywhere, or is cut off, adds nothing: E_STORE with `name` and line. Rows whose
+ * values do not fit are ignored and counted. */
+normgen_status ng_store_import(ng_store *store, FILE *in, const char *name, ng_store_counts *added);
+/* A store in memory, for reading, from a text such as a program has inside. */
+normgen_status ng_store_open_text(const char *text, const char *name, ng_store **store);
+typedef struct ng_gc {
+    const char *since;     /* trials of sessions that started before this (UTC, ISO 8601) go */
+    const char *toolchain; /* trials of any other go too, however young; "" keeps all */
+    bool dry_run;          /* count only; the store may be open for reading */
+} ng_gc;
+typedef struct ng_gc_result {
+    int64_t dropped, kept; /* trials */
+    bool shrunk;           /* the file gave its room back */
+} ng_gc_result;
+/* Drops trials that no winner rests on, in one transaction. Winners, units and sessions stay. A
+ * merge from a store that still has the trials brings them back. */
+normgen_status ng_store_gc(ng_store *store, const ng_gc *gc, ng_gc_result *result);
+
 /* Full integrity check and a legality check of every schedule text. `illegal` counts the trials and
  * winners that nothing would use: they do not fit or have no legal schedule. They are not removed.
  * counts and illegal may be NULL. */

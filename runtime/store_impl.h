@@ -32,6 +32,12 @@ normgen_status ng_store_same_schema(ng_sql *sql, const char *schema, const char 
 /* E_STORE when the handle was opened for reading. */
 normgen_status ng_store_may_write(const ng_store *store);
 
+/* Adds all rows of `from` that fit and are not there yet, in one transaction; `added` may be NULL.
+ */
+normgen_status ng_store_unite(ng_store *to, ng_store *from, ng_store_counts *added);
+/* Adds a session with its state, as they are, outside of any transaction of its own. */
+normgen_status ng_store_put_session(ng_store *store, const ng_session *session);
+
 /* The cut-off steers the dispatcher, so it is bounded: 0 (not measured) or 2 to 2^20 rows. */
 int64_t ng_clamp_cutoff(int64_t rows);
 

@@ -131,14 +131,20 @@ static normgen_status copy_tables(merging *m) {
     return ng_sql_end(m->to->sql, status);
 }
 
-normgen_status ng_store_merge(ng_store *store, const char *from, ng_store_counts *added) {
-    merging m = {.to = store};
-    normgen_status status = ng_store_may_write(store);
-    if (!status) status = ng_store_open(from, NG_STORE_READ, &m.from);
-    if (status) return status;
-    status = ng_sql_check(m.from->sql, true);
-    if (!status) status = copy_tables(&m);
-    ng_store_close(m.from);
+normgen_status ng_store_unite(ng_store *to, ng_store *from, ng_store_counts *added) {
+    merging m = {.to = to, .from = from};
+    normgen_status status = copy_tables(&m);
     if (!status && added) *added = m.added;
+    return status;
+}
+
+normgen_status ng_store_merge(ng_store *store, const char *from, ng_store_counts *added) {
+    ng_store *source = NULL;
+    normgen_status status = ng_store_may_write(store);
+    if (!status) status = ng_store_open(from, NG_STORE_READ, &source);
+    if (status) return status;
+    status = ng_sql_check(source->sql, true);
+    if (!status) status = ng_store_unite(store, source, added);
+    ng_store_close(source);
     return status;
 }

@@ -98,6 +98,11 @@ static normgen_status add_session(ng_store *store, const ng_session *s) {
     return status;
 }
 
+normgen_status ng_store_put_session(ng_store *store, const ng_session *session) {
+    normgen_status status = add_session(store, session);
+    return status ? status : add_state(store, session);
+}
+
 normgen_status ng_store_begin(ng_store *store, ng_session *session) {
     ng_session s = *session;
     normgen_status status = ng_store_may_write(store);
@@ -107,8 +112,7 @@ normgen_status ng_store_begin(ng_store *store, ng_session *session) {
     if (!s.started[0]) now(s.started, sizeof s.started);
     status = ng_sql_begin(store->sql);
     if (status) return status;
-    status = add_session(store, &s);
-    if (!status) status = add_state(store, &s);
+    status = ng_store_put_session(store, &s);
     status = ng_sql_end(store->sql, status);
     if (!status) *session = s;
     return status;

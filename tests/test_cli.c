@@ -186,8 +186,8 @@ static const struct {
     {"show " SPEC200 " --ir --asm", 2, "exclude each other"},
     {"cpu now", 2, "'now' is one word too many"},
     {"db", 2, "usage: normgen db merge FROM"},
-    {"db compact", 2, "there are merge and check"},
-    {"db merge", 2, "at least one store"},
+    {"db compact", 2, "there are merge, check, export"},
+    {"db merge", 2, "at least one file to read"},
     {"db check this", 2, "no further words"},
     /* what is not there */
     {"tune --hidden 4096", 1, "tuning: the generator is not available"},
