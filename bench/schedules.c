@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Schedules of one spec in one regime, side by side: what the tuner would find, without its store,
- * for whoever works on the lowering. `./dev bench schedules SPEC REGIME [WORDS…]`: takes every legal
- * schedule whose text has all the words ("vec=512", "block=4" …; "^word": must not have it); variants
- * take turns, the slower half drops out; medians, and the share of the fastest limit. */
+ * for whoever works on the lowering. `./dev bench schedules SPEC REGIME [WORDS…]`: takes every
+ * legal schedule whose text has all the words ("vec=512", "block=4" …; "^word": must not have it);
+ * variants take turns, the slower half drops out; medians, and the share of the fastest limit. */
 #include "candidates.h"
 #include "error.h"
 #include "gen.h"
@@ -65,8 +65,10 @@ static bool compile(variant *v, const ng_program *p, const ng_isa *isa, ng_jit *
                                                     : ng_compile(p, &v->s, isa, &o);
     if (st == NORMGEN_OK) st = ng_jit_load(jit, &o, &v->fn);
     v->code = st == NORMGEN_OK ? o.code_bytes : 0;
-    if (st == NORMGEN_OK) ng_object_fini(&o);
-    else fprintf(stderr, "schedules: %s\n", normgen_error());
+    if (st == NORMGEN_OK)
+        ng_object_fini(&o);
+    else
+        fprintf(stderr, "schedules: %s\n", normgen_error());
     return st == NORMGEN_OK;
 }
 
@@ -88,8 +90,8 @@ static size_t limits(variant **list, const ng_program *p, const ng_isa *isa, ng_
     for (int vec = 256; vec <= isa->max_vec; vec *= 2)
         for (int block = 1; block <= 8; block *= 2)
             for (int store = 0; store < (regime >= NG_LLC ? 2 : 1); store++) {
-                ng_schedule s = {.vec = (int16_t)vec, .block = (int16_t)block,
-                                 .store = (int16_t)store};
+                ng_schedule s = {
+                    .vec = (int16_t)vec, .block = (int16_t)block, .store = (int16_t)store};
                 if (n < LIMITS && ng_schedule_legal(p, isa, &s, NULL) &&
                     ng_schedule_fits_rows(p, &s))
                     n = add(list, n, NG_SUBJECT_LIMIT, &s, p, isa, jit);
@@ -152,7 +154,7 @@ int main(int argc, char **argv) {
     if (regime < 0) return fprintf(stderr, "schedules: no regime %s\n", argv[2]), 2;
     size_t rows = one ? 1 : ng_regime_rows(cpu, &p, (ng_regime)regime, 1, ng_machine_ram(), reason);
     if (!rows) return fprintf(stderr, "schedules: %s\n", reason), 1;
-    ng_place place = {.spec = &spec, .program = &p, .regime = (ng_regime)regime, .rows = rows,
-                      .threads = 1};
+    ng_place place = {
+        .spec = &spec, .program = &p, .regime = (ng_regime)regime, .rows = rows, .threads = 1};
     return run(&p, &place, cpu, argv + 3, argc - 3);
 }

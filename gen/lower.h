@@ -87,7 +87,9 @@ const ng_v *ng_value(ng_values *e, int i, int row);
 void ng_prepare_scalars(ng_lower *l, const ng_work *work);
 /* Scalar value of operation i: <rows x real>. */
 ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i);
-/* Writes what the pass has to write for this slice and row; elements, not scalars. */
+/* Computes what the pass has to write for this slice and row, and writes it; elements, not scalars.
+ */
+void ng_evaluate_stores(ng_values *e, int row);
 void ng_store_slice(ng_values *e, int row);
 void ng_store_scalars(ng_lower *l, ng_rows *rows);
 /* Address of the slice's vector k in a stream's row. */

@@ -41,11 +41,10 @@ static void prefetch(sweep *w, const ng_work *work, int row, const ng_slice *s, 
     }
 }
 
-static void slice_of_work(sweep *w, int index, ng_slice s, int64_t elements) {
+static void begin_slice(sweep *w, int index, ng_values *e, ng_slice s, int64_t elements) {
     ng_lower *l = w->l;
     const ng_work *work = &w->work[index];
-    ng_values e;
-    ng_values_begin(&e, l, work, s);
+    ng_values_begin(e, l, work, s);
     /* Before the stores, not among them: mixed with streaming stores, prefetches cost a quarter of
      * the speed from memory. */
     for (int row = 0; row < work->rows->n && work->prefetch; row++)
@@ -54,22 +53,27 @@ static void slice_of_work(sweep *w, int index, ng_slice s, int64_t elements) {
         if (l->limit) {
             ng_move_slice(l, work->rows, row, s.v_at, elements);
         } else {
-            ng_accumulate(&e, &w->r, w->work, index, row);
-            ng_store_slice(&e, row);
+            ng_accumulate(e, &w->r, w->work, index, row);
+            ng_evaluate_stores(e, row);
         }
     }
 }
 
-/* `elements` from v_at on; `at` is the offset in the step or, unrolled, in the row. */
+/* `elements` from v_at on; `at` is the offset in the step or, unrolled, in the row. All loads come
+ * before all stores: a load that follows a store to an address with the same last twelve bits, as
+ * the rows of a block often have, waits for it. */
 static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
     int64_t vector = w->l->vector, most = MAX_SLICE * vector;
+    ng_values e[2];
     for (int64_t from = 0; from < elements; from += most) {
         int64_t n = elements - from < most ? elements - from : most;
         ng_slice s = {.v_at = LLVMBuildAdd(w->l->g.b, v_at, ng_i64(&w->l->g, from), ""),
                       .at = at + from,
                       .vectors = (int)((n + vector - 1) / vector),
                       .partial = (int)(n % vector)};
-        for (int index = 0; index < w->works; index++) slice_of_work(w, index, s, n);
+        for (int index = 0; index < w->works; index++) begin_slice(w, index, &e[index], s, n);
+        for (int index = 0; index < w->works && !w->l->limit; index++)
+            for (int row = 0; row < w->work[index].rows->n; row++) ng_store_slice(&e[index], row);
     }
 }
 

@@ -258,6 +258,13 @@ static int store_pass(const ng_lower *l, int i) {
     return l->p->passes - 1;
 }
 
+void ng_evaluate_stores(ng_values *e, int row) {
+    const ng_program *p = e->l->p;
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_STORE && !p->op[i].scalar && store_pass(e->l, i) == e->work->pass)
+            ng_value(e, p->op[i].a[0], row);
+}
+
 void ng_store_slice(ng_values *e, int row) {
     const ng_program *p = e->l->p;
     const ng_v *v[NG_MAX_OPS] = {NULL};
