@@ -6,6 +6,7 @@
 
 #include "build_id.h"
 #include "error.h"
+#include "neighbour.h"
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -14,30 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const ng_gen_table *loaded;
 static normgen_status load_status;
 static char load_text[NG_ERROR_TEXT];
 static _Atomic(const ng_gen_table *) injected;
-
-/* Path of the file beside the library or program that this code is in; false when unknown. */
-static bool beside(char *path, size_t size) {
-    static const char here = 0;
-    Dl_info info;
-    char self[PATH_MAX];
-    const char *file = dladdr(&here, &info) ? info.dli_fname : NULL;
-    if (!file || !strchr(file, '/')) { /* a program found through PATH */
-        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-        if (n <= 0) return false;
-        self[n] = 0;
-        file = self;
-    }
-    int directory = (int)(strrchr(file, '/') - file);
-    int n = snprintf(path, size, "%.*s/%s", directory, file, NG_GEN_SONAME);
-    return n > 0 && (size_t)n < size && access(path, F_OK) == 0;
-}
 
 /* A table that fits, or NULL and why it does not. */
 static const ng_gen_table *fitting(void *library, const char *name) {
@@ -73,7 +56,8 @@ static normgen_status find(void) {
     char path[PATH_MAX];
     const char *named = secure_getenv("NORMGEN_GEN_LIBRARY");
     if (named && *named) return load_file(named, NORMGEN_E_GENERATOR);
-    if (beside(path, sizeof path)) return load_file(path, NORMGEN_E_GENERATOR);
+    if (ng_neighbour_find(NG_PART_GENERATOR, path, sizeof path))
+        return load_file(path, NORMGEN_E_GENERATOR);
     return load_file(NG_GEN_SONAME, NORMGEN_E_UNSUPPORTED);
 }
 

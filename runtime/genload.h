@@ -5,8 +5,6 @@
 
 #include "gentable.h"
 
-#define NG_GEN_SONAME "libnormgen-gen.so.0"
-
 /* As ng_gen(), with the reason as a status: E_UNSUPPORTED when the library is not installed,
  * E_GENERATOR when it is there and cannot be used. */
 normgen_status ng_gen_load(const ng_gen_table **table);

@@ -155,7 +155,8 @@ static normgen_status put_each_unit(exporting *e, ng_stmt *units, ng_stmt *winne
     for (;;) {
         normgen_status status = ng_sql_step(e->store->sql, units, &row);
         if (status || !row) return status;
-        if (!ng_read_unit(units, 0, &unit) || !ng_sql_integer(units, 7, INT64_MIN, INT64_MAX, &id)) {
+        if (!ng_read_unit(units, 0, &unit) ||
+            !ng_sql_integer(units, 7, INT64_MIN, INT64_MAX, &id)) {
             e->store->ignored++;
             continue;
         }
@@ -193,10 +194,11 @@ static normgen_status put_units(exporting *e) {
 
 static normgen_status put_all(exporting *e) {
     fprintf(e->out, NG_TEXT_MARK " %d\n", NG_TEXT_VERSION);
-    normgen_status status = put_table(
-        e, "SELECT " NG_SESSION_COLUMNS " FROM session s ORDER BY s.started, s.uuid, s.job, "
-           "s.effort, s.seed",
-        NG_TEXT_SESSION, fits_session, &e->counts.sessions);
+    normgen_status status =
+        put_table(e,
+                  "SELECT " NG_SESSION_COLUMNS " FROM session s ORDER BY s.started, s.uuid, s.job, "
+                  "s.effort, s.seed",
+                  NG_TEXT_SESSION, fits_session, &e->counts.sessions);
     if (!status)
         status = put_table(e,
                            "SELECT " NG_STATE_COLUMNS ", h.session, h.revision "
@@ -230,10 +232,9 @@ typedef struct selecting {
 
 static bool select_winner(void *ctx, const ng_found *f) {
     selecting *s = ctx;
-    const ng_value unit[] = {NG_T(f->spec),   NG_T(f->machine),
-                             NG_T(f->toolchain), NG_T(ng_regime_names[f->regime]),
-                             NG_I(f->threads), NG_T(f->session),
-                             NG_I(f->rows)};
+    const ng_value unit[] = {
+        NG_T(f->spec),    NG_T(f->machine), NG_T(f->toolchain), NG_T(ng_regime_names[f->regime]),
+        NG_I(f->threads), NG_T(f->session), NG_I(f->rows)};
     s->status = ng_sql_run(s->to->sql, s->unit, unit, 7, NULL);
     ng_value winner[11] = {NG_T(ng_slot_names[f->winner.slot]), NG_T(f->winner.schedule),
                            NG_R(f->winner.ns), NG_I(f->winner.pairs)};

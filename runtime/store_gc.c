@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dropping trials that no winner rests on: the one place where rows of a store go away. Winners,
- * units and sessions never do, so nothing that the dispatcher or a resumed session reads changes. */
+ * units and sessions never do, so nothing that the dispatcher or a resumed session reads changes.
+ */
 #include "store_impl.h"
 
 #include "error.h"
@@ -31,8 +32,8 @@ static normgen_status drop(ng_store *store, const ng_gc *gc, int64_t *dropped) {
     if (status) return status;
     status = ng_sql_prepare(store->sql, "DELETE" NOT_NEEDED, &stmt);
     if (!status)
-        status = ng_sql_run(store->sql, stmt, NG_VALUES(NG_T(gc->since), NG_T(gc->toolchain)),
-                            dropped);
+        status =
+            ng_sql_run(store->sql, stmt, NG_VALUES(NG_T(gc->since), NG_T(gc->toolchain)), dropped);
     ng_sql_finish(stmt);
     return ng_sql_end(store->sql, status);
 }
@@ -46,7 +47,8 @@ normgen_status ng_store_gc(ng_store *store, const ng_gc *gc, ng_gc_result *out) 
     if (!status) status = ng_sql_number(store->sql, "SELECT count(*) FROM trial", &result.kept);
     if (status) return status;
     if (gc->dry_run) result.kept -= result.dropped;
-    /* Needs the file for itself and as much room again; without it the room is used by later rows. */
+    /* Needs the file for itself and as much room again; without it the room is used by later rows.
+     */
     result.shrunk = !gc->dry_run && ng_sql_shrink(store->sql) == NORMGEN_OK;
     *out = result;
     return NORMGEN_OK;

@@ -107,8 +107,7 @@ static normgen_status take_values(reading *r, const ng_text_row *row, const char
     while (*at == ' ') {
         const char *name = ++at;
         size_t length = strcspn(name, "= ");
-        if (name[length] != '=')
-            return wrong(r, "'%.40s' is no name=value", name);
+        if (name[length] != '=') return wrong(r, "'%.40s' is no name=value", name);
         int i = column_of(row, name, length);
         if (i < 0)
             return wrong(r, "a %s has no '%.*s'", row->word, (int)(length < 40 ? length : 40),
@@ -203,8 +202,9 @@ static normgen_status read_mark(reading *r) {
         return wrong(r, "this is no text of a store, which begins with '" NG_TEXT_MARK " %d'",
                      NG_TEXT_VERSION);
     if (version != NG_TEXT_VERSION)
-        return wrong(r, "the text has version %lld, this normgen knows %d: use the normgen that "
-                        "wrote it, or a newer one",
+        return wrong(r,
+                     "the text has version %lld, this normgen knows %d: use the normgen that "
+                     "wrote it, or a newer one",
                      (long long)version, NG_TEXT_VERSION);
     return NORMGEN_OK;
 }

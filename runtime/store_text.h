@@ -9,9 +9,9 @@
 #define NG_TEXT_MARK "normgen-store"
 #define NG_TEXT_VERSION 1
 #define NG_TEXT_END "end"
-#define NG_TEXT_LINE 4096              /* bytes of a line; the longest that export writes has 2100 */
+#define NG_TEXT_LINE 4096 /* bytes of a line; the longest that export writes has 2100 */
 #define NG_TEXT_BYTES ((int64_t)1 << 28) /* of a whole text: it is read into memory first */
-#define NG_TEXT_VALUE 1024             /* of one value */
+#define NG_TEXT_VALUE 1024               /* of one value */
 #define NG_TEXT_COLUMNS 7
 
 typedef struct ng_text_column {

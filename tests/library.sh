@@ -7,7 +7,8 @@ cd "$NORMGEN_BUILD" || exit 1
 scratch_dir
 
 needs() { readelf -dW "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'; }
-exports() { nm -D --defined-only "$1" | awk '{print $3}' | sort; }
+# Without version nodes, which are symbols of their own.
+exports() { nm -D --defined-only "$1" | awk '$2 != "A" {sub(/@.*/, "", $3); print $3}' | sort; }
 
 for file in libnormgen.so.0 normgen; do
     needs $file | grep -vE '^(libsqlite3|libm|libc|libdl|libpthread|libgomp|libomp|ld-linux-[a-z0-9-]+)\.so' \
@@ -19,6 +20,9 @@ for file in libnormgen.so.0 normgen; do
 done
 [ "$(readelf -dW libnormgen.so.0 | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')" = libnormgen.so.0 ] ||
     fail 'the SONAME of libnormgen is not libnormgen.so.0'
+
+nm -D --defined-only libnormgen.so.0 | grep ' T ' | grep -v '@@NORMGEN_0$' >"$scratch/extra" &&
+    fail "symbols without the version NORMGEN_0: $(cat "$scratch/extra")"
 
 # Exported are exactly the functions that the public header declares.
 tr '\n' ' ' <"$NORMGEN_SOURCE/include/normgen/normgen.h" | tr ';}' '\n\n' |

@@ -176,8 +176,7 @@ END_TEST
 
 #define MARK "normgen-store 1\n"
 #define SESSION "session uuid=s started=2026 effort=1\n"
-#define UNIT                                                                                       \
-    "unit spec=\"rms hidden=8\" machine=m toolchain=t regime=l2 session=s rows=7\n"
+#define UNIT "unit spec=\"rms hidden=8\" machine=m toolchain=t regime=l2 session=s rows=7\n"
 
 static const struct {
     const char *text, *says;
@@ -265,17 +264,17 @@ START_TEST(changed_bytes_never_crash) {
 END_TEST
 
 START_TEST(rows_that_do_not_fit_are_ignored_and_counted) {
-    static const char text[] = MARK SESSION UNIT
-        "winner slot=any schedule=a ns=1\n"
-        "winner slot=all schedule=a ns=1\n"
-        "winner slot=any schedule=a ns=-1\n"
-        "winner slot=any schedule=\"\" ns=1\n"
-        "trial schedule=a valid=2\n"
-        "trial schedule=a samples=-1\n"
-        "# no regime has this name, so its winner belongs nowhere\n\n"
-        "unit spec=s machine=m toolchain=t regime=l9 session=s rows=7\n"
-        "winner slot=any schedule=b ns=1\n"
-        "end\n";
+    static const char text[] =
+        MARK SESSION UNIT "winner slot=any schedule=a ns=1\n"
+                          "winner slot=all schedule=a ns=1\n"
+                          "winner slot=any schedule=a ns=-1\n"
+                          "winner slot=any schedule=\"\" ns=1\n"
+                          "trial schedule=a valid=2\n"
+                          "trial schedule=a samples=-1\n"
+                          "# no regime has this name, so its winner belongs nowhere\n\n"
+                          "unit spec=s machine=m toolchain=t regime=l9 session=s rows=7\n"
+                          "winner slot=any schedule=b ns=1\n"
+                          "end\n";
     ng_store_counts added;
     FILE *in = text_file(text, sizeof text - 1);
     ng_store *store = box_open(box_path, NG_STORE_WRITE);
@@ -308,7 +307,8 @@ START_TEST(huge_texts_are_refused_where_they_become_huge) {
     fclose(zero);
     FILE *folder = fopen(box_dir, "r");
     store = box_open(box_path, NG_STORE_WRITE);
-    refused(ng_store_import(store, folder, "folder", NULL), "folder:1: cannot be read: Is a directory");
+    refused(ng_store_import(store, folder, "folder", NULL),
+            "folder:1: cannot be read: Is a directory");
     ng_store_close(store);
     fclose(folder);
 }
@@ -431,19 +431,19 @@ int main(void) {
     tcase_add_checked_fixture(tests, box_setup, box_teardown);
     tcase_set_timeout(tests, 60);
     const TTest *const all[] = {export_comes_back_row_for_row,
-                                       import_is_the_same_set_union_as_merge,
-                                       winners_only_has_the_effective_winners_and_no_trials,
-                                       export_is_one_text_whatever_the_order_of_writing,
-                                       full_disk_is_said,
-                                       malformed_text_brings_nothing_and_names_the_line,
-                                       text_cut_off_anywhere_brings_nothing,
-                                       changed_bytes_never_crash,
-                                       rows_that_do_not_fit_are_ignored_and_counted,
-                                       huge_texts_are_refused_where_they_become_huge,
-                                       imports_at_once_lose_nothing,
-                                       gc_drops_old_trials_and_those_of_other_toolchains,
-                                       gc_never_changes_a_winner_or_what_is_done,
-                                       gc_needs_a_store_that_may_be_written};
+                                import_is_the_same_set_union_as_merge,
+                                winners_only_has_the_effective_winners_and_no_trials,
+                                export_is_one_text_whatever_the_order_of_writing,
+                                full_disk_is_said,
+                                malformed_text_brings_nothing_and_names_the_line,
+                                text_cut_off_anywhere_brings_nothing,
+                                changed_bytes_never_crash,
+                                rows_that_do_not_fit_are_ignored_and_counted,
+                                huge_texts_are_refused_where_they_become_huge,
+                                imports_at_once_lose_nothing,
+                                gc_drops_old_trials_and_those_of_other_toolchains,
+                                gc_never_changes_a_winner_or_what_is_done,
+                                gc_needs_a_store_that_may_be_written};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) tcase_add_test(tests, all[i]);
     suite_add_tcase(suite, tests);
     return box_main(suite);

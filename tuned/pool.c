@@ -6,8 +6,8 @@
 
 #include "build_id.h"
 #include "error.h"
+#include "neighbour.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -39,43 +39,19 @@ double ng_clock(void) {
 
 /* ---- finding the worker ---- */
 
-static bool beside(const char *file, const char *relative, char *path, size_t size) {
-    const char *slash = strrchr(file, '/');
-    int n = snprintf(path, size, "%.*s/%s", slash ? (int)(slash - file) : 1, slash ? file : ".",
-                     relative);
-    return n > 0 && (size_t)n < size && access(path, X_OK) == 0;
-}
-
-/* In a build tree worker, library and programs lie side by side or in folders of their own;
- * installed, the worker is in libexec. */
-static bool near_file(const char *file, char *path, size_t size) {
-    static const char *const places[] = {"normgen-worker", "tuned/normgen-worker",
-                                         "../libexec/normgen/normgen-worker",
-                                         "../tuned/normgen-worker", "../normgen-worker"};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        if (beside(file, places[i], path, size)) return true;
-    return false;
-}
-
 static normgen_status find_worker(char *path, size_t size) {
     const char *given = getenv("NORMGEN_WORKER");
-    char self[PATH_MAX];
-    Dl_info info;
     if (given && *given) {
         if ((size_t)snprintf(path, size, "%s", given) < size && access(path, X_OK) == 0)
             return NORMGEN_OK;
         return ng_fail(NORMGEN_E_GENERATOR, "NORMGEN_WORKER=%s is not a program that can be run",
                        given);
     }
-    if (dladdr((void *)(uintptr_t)ng_clock, &info) && info.dli_fname &&
-        near_file(info.dli_fname, path, size))
-        return NORMGEN_OK;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
-    if (n > 0 && near_file(self, path, size)) return NORMGEN_OK;
-    return ng_fail(NORMGEN_E_GENERATOR,
-                   "normgen-worker was found neither beside the library nor in ../libexec/normgen; "
-                   "set NORMGEN_WORKER to its path");
+    if (ng_neighbour_find(NG_PART_WORKER, path, size)) return NORMGEN_OK;
+    return ng_fail(
+        NORMGEN_E_GENERATOR,
+        "normgen-worker was found neither beside the library nor where `cmake --install` "
+        "puts it; install it, or set NORMGEN_WORKER to its path");
 }
 
 /* ---- starting ---- */
