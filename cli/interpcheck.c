@@ -52,7 +52,7 @@ static void fill(const ng_stream *stream, unsigned char *data, size_t rows, size
                  size_t stride, uint64_t *state) {
     for (size_t r = 0; r < rows; r++)
         for (size_t i = 0; i < width; i++) {
-            double v = stream->extent == NG_ROW ? element(r, i, state) : ordinary(state);
+            double v = ng_stream_moves(stream) ? element(r, i, state) : ordinary(state);
             ng_type_write(stream->type, data + r * stride, i, v);
         }
 }
@@ -69,7 +69,7 @@ static bool side_init(side *s, const ng_program *p, size_t rows, int64_t seed) {
         const ng_stream *t = &p->stream[i];
         const ng_role_info *role = &ng_roles[t->role];
         size_t width = ng_stream_width(p, i), bytes = ng_types[t->type].bytes;
-        size_t n = t->extent == NG_SHARED ? 1 : rows, stride = (width + 3) * bytes;
+        size_t n = ng_stream_shared(t) ? 1 : rows, stride = (width + 3) * bytes;
         s->bytes[t->role] = n * stride;
         s->data[t->role] = malloc(n * stride);
         if (!s->data[t->role]) return false;

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const extent_names[] = {"row", "shared", "scalar"};
+static const char *const rows_names[] = {"each row", "outer", "inner", "shared"};
+static const char *const width_names[] = {"hidden", "hidden/2", "one value", "per group"};
 
 static size_t append(char *text, size_t size, size_t at, const char *more) {
     if (at < size) at += (size_t)snprintf(text + at, size - at, "%s", more);
@@ -64,12 +65,13 @@ static void print_prefixed(const cli_table *t, const char *prefix, FILE *out) {
 
 static void print_streams(const ng_program *p, const char *prefix, FILE *out) {
     cli_table t;
-    cli_table_init(&t, "llll");
+    cli_table_init(&t, "lllll");
     for (int s = 0; s < p->streams; s++) {
         const ng_stream *stream = &p->stream[s];
         cli_table_add(&t, "%s", ng_roles[stream->role].name);
         cli_table_add(&t, "%s", ng_types[stream->type].name);
-        cli_table_add(&t, "%s", extent_names[stream->extent]);
+        cli_table_add(&t, "%s", rows_names[stream->rows]);
+        cli_table_add(&t, "%s", width_names[stream->width]);
         cli_table_add(&t, "%s", stream->out ? "out" : "in");
     }
     print_prefixed(&t, prefix, out);

@@ -42,6 +42,7 @@ typedef struct job {
 } job;
 
 static const char *path_of(const job *j, int role) {
+    if (!files[role].option) return NULL;
     return *(const char *const *)(const void *)((const char *)j->args + files[role].path);
 }
 static int32_t *field_of(normgen_spec *spec, int role) {
@@ -98,7 +99,8 @@ static normgen_status spec_of_arrays(job *j) {
         return ng_fail(NORMGEN_E_SPEC, "%s: rows of no elements cannot be normalized",
                        path_of(j, NG_ROLE_x));
     for (int r = 0; r < NG_ROLE_COUNT; r++)
-        if (!ng_roles[r].out) *field_of(&s, r) = path_of(j, r) ? j->array[r].type : NORMGEN_NONE;
+        if (files[r].option && !ng_roles[r].out)
+            *field_of(&s, r) = path_of(j, r) ? j->array[r].type : NORMGEN_NONE;
     if (path_of(j, NG_ROLE_sum) && s.sum == NORMGEN_DEFAULT) s.sum = s.x;
     if (path_of(j, NG_ROLE_mean)) s.mean = 1;
     if (path_of(j, NG_ROLE_rstd)) s.rstd = 1;
@@ -148,12 +150,12 @@ static normgen_status check_array(const job *j, const ng_stream *stream) {
         return misfit(j, stream->role, wanted);
     }
     bool width = a->dims > 0 && a->shape[a->dims - 1] == j->spec.hidden;
-    if (!width || (stream->extent == NG_SHARED && a->count != (size_t)j->spec.hidden)) {
+    if (!width || (ng_stream_shared(stream) && a->count != (size_t)j->spec.hidden)) {
         snprintf(wanted, sizeof wanted, "%s %lld elements (hidden)",
-                 stream->extent == NG_SHARED ? "one row of" : "rows of", (long long)j->spec.hidden);
+                 ng_stream_shared(stream) ? "one row of" : "rows of", (long long)j->spec.hidden);
         return misfit(j, stream->role, wanted);
     }
-    if (stream->extent == NG_ROW && !same_shape(a, x)) {
+    if (ng_stream_moves(stream) && !same_shape(a, x)) {
         snprintf(wanted, sizeof wanted, "as large as --x, which is %s",
                  cli_array_describe(x, text, sizeof text));
         return misfit(j, stream->role, wanted);
@@ -177,7 +179,7 @@ static normgen_status make_outputs(job *j) {
     normgen_status st = NORMGEN_OK;
     for (int s = 0; s < j->program.streams && st == NORMGEN_OK; s++) {
         const ng_stream *t = &j->program.stream[s];
-        int dims = t->extent == NG_ROW ? x->dims : x->dims - 1;
+        int dims = ng_stream_moves(t) ? x->dims : x->dims - 1;
         if (t->out) st = cli_array_new(t->type, dims, x->shape, &j->array[t->role]);
     }
     return st;

@@ -93,7 +93,7 @@ static void carry_back(position phi, position next, LLVMBasicBlockRef b_from) {
 
 static ng_v row_address(ng_lower *l, int stream, position at) {
     const ng_build *g = &l->g;
-    if (l->p->stream[stream].extent == NG_SHARED) return l->base[stream];
+    if (ng_stream_shared(&l->p->stream[stream])) return l->base[stream];
     ng_v v_outer = LLVMBuildMul(g->b, at.v_outer, l->outer[stream], "");
     ng_v v_inner = LLVMBuildMul(g->b, at.v_inner, l->inner[stream], "");
     return ng_offset(g, l->base[stream], LLVMBuildAdd(g->b, v_outer, v_inner, ""));

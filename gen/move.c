@@ -45,7 +45,7 @@ static int load_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_
     piece pieces[MOST];
     for (int s = 0; s < l->p->streams; s++) {
         const ng_stream *stream = &l->p->stream[s];
-        if (stream->out || stream->extent != NG_ROW) continue;
+        if (stream->out || !ng_stream_moves(stream)) continue;
         int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
         for (int i = 0; i < count; i++)
             loaded[n++] = ng_load(&l->g, piece_type(l, pieces[i].bytes),
@@ -69,12 +69,12 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
     piece pieces[MOST];
     for (int s = 0; s < l->p->streams; s++) {
         const ng_stream *stream = &l->p->stream[s];
-        if (stream->out && stream->extent == NG_ROW)
+        if (stream->out && ng_stream_moves(stream))
             total += cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
     }
     for (int s = 0; s < l->p->streams; s++) {
         const ng_stream *stream = &l->p->stream[s];
-        if (!stream->out || stream->extent != NG_ROW) continue;
+        if (!stream->out || !ng_stream_moves(stream)) continue;
         int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
         for (int i = 0; i < count; i++, stores++) {
             ng_v v = fit(l, loaded[used++ % n], pieces[i].bytes);

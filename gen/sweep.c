@@ -30,7 +30,7 @@ static void prefetch(sweep *w, const ng_work *work, int row, const ng_slice *s, 
     int nearness = l->s->prefetch == NG_PREFETCH_NEXT ? 3 : 2; /* all caches, or from L2 on */
     for (int i = 0; i < l->p->streams; i++) {
         const ng_stream *stream = &l->p->stream[i];
-        if (stream->out || stream->extent != NG_ROW) continue;
+        if (stream->out || !ng_stream_moves(stream)) continue;
         for (int64_t byte = 0; byte < elements * ng_types[stream->type].bytes; byte += LINE) {
             ng_v v_ptr = ng_element_address(l, work->prefetch, i, row, s, 0);
             ng_v args[4] = {ng_offset(g, v_ptr, ng_i64(g, byte)), ng_i32(g, 0), ng_i32(g, nearness),

@@ -115,14 +115,16 @@ static bool same_rows(const region *a, const region *b) {
 /* Output o against stream s. In place is fine: at one position a kernel loads before it stores. */
 static normgen_status check_overlap(const ng_program *p, const region *r, int o, int s) {
     const ng_stream *ss = &p->stream[s];
-    if (!ss->out && ss->extent == p->stream[o].extent && same_rows(&r[o], &r[s])) return NORMGEN_OK;
+    if (!ss->out && ss->rows == p->stream[o].rows && ss->width == p->stream[o].width &&
+        same_rows(&r[o], &r[s]))
+        return NORMGEN_OK;
     if (!meet(&r[o], &r[s])) return NORMGEN_OK;
     return ng_fail(NORMGEN_E_ARGUMENT,
                    "args.%s (%p, rows %zu bytes apart) overlaps args.%s (%p, %zu bytes apart); %s",
                    name_of(p, o), (void *)r[o].base, r[o].stride, name_of(p, s), (void *)r[s].base,
                    r[s].stride,
                    ss->out ? "outputs need memory of their own"
-                   : ss->extent == NG_SHARED
+                   : ng_stream_shared(ss)
                        ? "an output may not touch what all rows share"
                        : "an output may be exactly one input (same pointer, stride and element "
                          "size) or apart from it");
@@ -144,7 +146,7 @@ static inline size_t stride_of(const ng_stream *stream, const normgen_args *args
 }
 
 static inline size_t rows_of(const ng_stream *stream, const normgen_args *args) {
-    return stream->extent == NG_SHARED ? 1 : args->rows;
+    return ng_stream_shared(stream) ? 1 : args->rows;
 }
 
 static normgen_status check_stream(const ng_program *p, int s, const region *r) {
@@ -179,8 +181,8 @@ static COLD normgen_status check_all(const ng_program *p, const normgen_args *ar
 static bool may_share(const ng_program *p, const normgen_stream *b, int s, int t) {
     const ng_stream *x = &p->stream[s], *y = &p->stream[t];
     if (!x->out && !y->out) return true;
-    return x->out != y->out && x->extent == y->extent && x->row_bytes == y->row_bytes &&
-           b[s].base == b[t].base && b[s].inner == b[t].inner;
+    return x->out != y->out && x->rows == y->rows && x->width == y->width &&
+           x->row_bytes == y->row_bytes && b[s].base == b[t].base && b[s].inner == b[t].inner;
 }
 
 /* Vouches for calls that keep the rules by a wide margin: strides and rows below 2^31, addresses
@@ -196,7 +198,7 @@ static normgen_status bind(const ng_program *p, const normgen_args *args,
         const ng_stream *stream = &p->stream[s];
         uintptr_t base = base_of(stream, args);
         size_t stride = stride_of(stream, args);
-        bool shared = stream->extent == NG_SHARED;
+        bool shared = ng_stream_shared(stream);
         b[s] = (normgen_stream){(void *)base, shared ? 0 : (ptrdiff_t)stride, 0};
         end[s] = base + (shared ? 1 : args->rows) * stride;
         doubt |= stride >> 31 | (base - 1) >> 62 | (stride - stream->row_bytes) >> 62 |

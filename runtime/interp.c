@@ -18,7 +18,8 @@
 #endif
 
 enum {
-    SLOT_BYTES = 14 * 1024, /* of the values of one chunk */
+    MOST_CHUNK = 256,       /* elements of the longest span, too */
+    SLOT_BYTES = 14 * 1024, /* of the values of one chunk; a long span takes from the sums */
     SUM_BYTES = 32 * 1024 /* of partial sums: 16 times 256 lanes of f64, enough for 2^24 elements */
 };
 
@@ -28,6 +29,7 @@ enum {
 #define NAME(x) x##_f32
 #define FMA fmaf
 #define SQRT sqrtf
+#define RINT rintf
 #include "interp_body.h"
 #undef REAL
 #undef UINT
@@ -35,6 +37,7 @@ enum {
 #undef NAME
 #undef FMA
 #undef SQRT
+#undef RINT
 
 #define REAL double
 #define UINT uint64_t
@@ -42,6 +45,7 @@ enum {
 #define NAME(x) x##_f64
 #define FMA fma
 #define SQRT sqrt
+#define RINT rint
 #include "interp_body.h"
 
 void NG_INTERP(const ng_program *program, const normgen_bound_args *args, size_t first,

@@ -9,7 +9,8 @@
 #include <string.h>
 
 const ng_role_info ng_roles[NG_ROLE_COUNT] = {
-#define X(name, extent, out, stride) {#name, extent, out, offsetof(normgen_args, name), stride},
+#define X(name, rows, width, out, stride, outer)                                                   \
+    {#name, rows, width, out, offsetof(normgen_args, name), stride, outer},
     NG_ROLES(X)
 #undef X
 };
@@ -32,14 +33,36 @@ int ng_op_first_pass(const ng_op *op) {
 }
 
 size_t ng_stream_width(const ng_program *p, int stream) {
-    return p->stream[stream].extent == NG_SCALAR ? 1 : (size_t)p->hidden;
+    const ng_stream *s = &p->stream[stream];
+    switch ((ng_width)s->width) {
+    case NG_HALF: return (size_t)p->hidden / 2;
+    case NG_UNIT: return 1;
+    case NG_BLOCKS: return (size_t)p->hidden / s->block;
+    default: return (size_t)p->hidden;
+    }
+}
+
+size_t ng_stream_rows(const ng_stream *s, size_t rows, size_t inner) {
+    switch ((ng_rows_of)s->rows) {
+    case NG_OUTER: return (rows + inner - 1) / inner;
+    case NG_INNER: return inner < rows ? inner : rows;
+    case NG_ONE: return 1;
+    default: return rows;
+    }
+}
+
+normgen_stream ng_stream_place(const ng_stream *s, void *base, size_t pitch, size_t inner) {
+    bool in = s->rows == NG_EACH || s->rows == NG_INNER, out = s->rows == NG_OUTER;
+    size_t group = s->rows == NG_EACH ? inner * pitch : out ? pitch : 0;
+    return (normgen_stream){base, in ? (ptrdiff_t)pitch : 0, (ptrdiff_t)group};
 }
 
 void ng_program_footprint(const ng_program *p, size_t *row_bytes, size_t *shared_bytes) {
     *row_bytes = *shared_bytes = 0;
     for (int s = 0; s < p->streams; s++) {
-        size_t bytes = ng_stream_width(p, s) * ng_types[p->stream[s].type].bytes;
-        *(p->stream[s].extent == NG_SHARED ? shared_bytes : row_bytes) += bytes;
+        const ng_stream *t = &p->stream[s];
+        size_t rows = t->rows == NG_INNER && p->inner > 0 ? (size_t)p->inner : 1;
+        *(t->rows == NG_EACH ? row_bytes : shared_bytes) += rows * t->row_bytes;
     }
 }
 
@@ -71,8 +94,11 @@ static int stream_of(ng_program *p, ng_role role, int type) {
         if (p->stream[s].role == role) return s;
     assert(p->streams < NORMGEN_MAX_STREAMS);
     const ng_role_info *r = &ng_roles[role];
-    p->stream[p->streams] = (ng_stream){
-        .role = (uint8_t)role, .type = (uint8_t)type, .extent = (uint8_t)r->extent, .out = r->out};
+    p->stream[p->streams] = (ng_stream){.role = (uint8_t)role,
+                                        .type = (uint8_t)type,
+                                        .rows = (uint8_t)r->rows,
+                                        .width = (uint8_t)r->width,
+                                        .out = r->out};
     return p->streams++;
 }
 static int memory(ng_program *p, ng_code code, ng_role role, int type, int a) {
@@ -203,13 +229,35 @@ void ng_program_build(ng_program *p, const normgen_spec *s) {
 /* ---- what follows from the operations ---- */
 
 static void derive_streams(ng_program *p) {
+    if (p->parts == 0) p->parts = 1;
+    p->levels = false;
     for (int i = 0; i < p->streams; i++) {
         ng_stream *s = &p->stream[i];
-        s->element = ng_types[s->type].bytes;
-        s->at = (uint16_t)ng_roles[s->role].base;
-        s->stride = (uint16_t)ng_roles[s->role].stride;
-        s->row_bytes = (uint32_t)(ng_stream_width(p, i) * s->element);
+        const ng_type_info *t = &ng_types[s->type];
+        const ng_role_info *role = &ng_roles[s->role];
+        if (s->block == 0) s->block = t->block;
+        s->block_bytes = t->block_bytes;
+        s->element = t->bytes;
+        s->at = (uint16_t)role->base;
+        s->stride = (uint16_t)role->stride;
+        s->outer = (uint16_t)role->outer;
+        size_t width = ng_stream_width(p, i);
+        s->row_bytes = (uint32_t)((width + t->block - 1) / t->block * t->block_bytes);
+        p->levels = p->levels || s->rows == NG_OUTER || s->rows == NG_INNER;
     }
+}
+
+/* Element types that hold every value of the operation. */
+static uint16_t types_for(const ng_program *p, const ng_op *op) {
+    uint16_t fits = 0;
+    for (int t = NORMGEN_F32; t <= NORMGEN_E5M2; t++) {
+        int held = op->code == NG_ROUND || op->code == NG_LOAD ? op->type : p->compute;
+        bool flushed =
+            op->code == NG_LOAD && t == NORMGEN_BF16; /* a bf16 subnormal comes back as zero */
+        if (!flushed && (ng_type_holds(t, held) || ng_type_holds(t, p->compute)))
+            fits |= (uint16_t)(1u << t);
+    }
+    return fits;
 }
 
 static void derive_shapes(ng_program *p) {
@@ -217,7 +265,7 @@ static void derive_shapes(ng_program *p) {
         ng_op *op = &p->op[i];
         const ng_stream *s = op->stream >= 0 ? &p->stream[op->stream] : NULL;
         op->scalar = op->code != NG_LOAD;
-        op->shared = op->code != NG_PEEK && !(op->code == NG_LOAD && s->extent != NG_SHARED);
+        op->shared = !s || s->rows == NG_ONE;
         op->level = 0;
         for (int j = 0; j < ng_op_operands(op); j++) {
             const ng_op *a = &p->op[op->a[j]];
@@ -226,15 +274,31 @@ static void derive_shapes(ng_program *p) {
             if (a->level > op->level) op->level = a->level;
         }
         if (ng_op_reduces(op)) op->scalar = true, op->level++;
-        op->fits = 0;
-        for (int t = NORMGEN_F32; t < NG_TYPE_COUNT; t++) {
-            int held = op->code == NG_ROUND || op->code == NG_LOAD ? op->type : p->compute;
-            bool flushed =
-                op->code == NG_LOAD && t == NORMGEN_BF16; /* a bf16 subnormal comes back as zero */
-            if (!flushed && (ng_type_holds(t, held) || ng_type_holds(t, p->compute)))
-                op->fits |= (uint8_t)(1u << t);
-        }
+        op->fits = types_for(p, op);
         assert(op->code == NG_STORE || i == 0 || p->op[i - 1].code != NG_STORE);
+    }
+}
+
+static int span_of(const ng_program *p, const ng_op *op) {
+    if (op->code == NG_GAMAX || op->code == NG_GSUM) return op->group;
+    if (op->code == NG_STORE && !op->scalar)
+        return op->per > p->stream[op->stream].block ? op->per : p->stream[op->stream].block;
+    return op->pairing == NG_HALVES ? (int)p->hidden : op->pairing == NG_NEIGHBOURS ? 2 : 1;
+}
+
+/* Passes, how far each goes, and the span of the program. */
+static void derive_passes(ng_program *p) {
+    p->passes = p->span = 1;
+    for (int i = 0; i < p->ops; i++) {
+        if (p->op[i].level >= p->passes) p->passes = p->op[i].level + 1;
+        if (span_of(p, &p->op[i]) > p->span) p->span = span_of(p, &p->op[i]);
+    }
+    assert(p->passes <= NG_MAX_PASSES && p->hidden % p->span == 0);
+    memset(p->width, 0, sizeof p->width);
+    for (int i = 0; i < p->ops; i++) {
+        const ng_op *op = &p->op[i];
+        if (ng_op_reduces(op)) p->width[op->level - 1] = op->first ? op->first : p->hidden;
+        if (op->code == NG_STORE && !op->scalar) p->width[p->passes - 1] = p->hidden;
     }
 }
 
@@ -318,9 +382,7 @@ void ng_program_finish(ng_program *p) {
     uint16_t passes[NG_MAX_OPS];
     derive_streams(p);
     derive_shapes(p);
-    p->passes = 1;
-    for (int i = 0; i < p->ops; i++)
-        if (p->op[i].level >= p->passes) p->passes = p->op[i].level + 1;
+    derive_passes(p);
     ng_program_demand(p, NULL, passes);
     for (int i = 0; i < p->ops; i++) p->op[i].passes = passes[i];
     p->keeps = 0;
@@ -336,7 +398,8 @@ int ng_program_reload_store(const ng_program *p, int j) {
     int v = p->keep[j];
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
-        if (op->code == NG_STORE && op->a[0] == v && p->op[v].fits >> op->type & 1) return i;
+        bool plain = op->code == NG_STORE && op->per <= 1 && p->stream[op->stream].block == 1;
+        if (plain && op->a[0] == v && p->op[v].fits >> op->type & 1) return i;
     }
     return -1;
 }

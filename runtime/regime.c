@@ -143,8 +143,7 @@ static void keep_all(ng_schedule *s, const ng_program *p, ng_residency how) {
 static bool streamable(const ng_program *p, const ng_schedule *s) {
     for (int i = 0; i < p->streams; i++) {
         const ng_stream *t = &p->stream[i];
-        size_t row = ng_stream_width(p, i) * ng_types[t->type].bytes;
-        if (t->out && t->extent == NG_ROW && row % ng_schedule_alignment(p, s, i) != 0)
+        if (t->out && ng_stream_moves(t) && t->row_bytes % ng_schedule_alignment(p, s, i) != 0)
             return false;
     }
     return true;

@@ -14,8 +14,8 @@
 
 static const ng_word kind_words[] = {{"rms", NORMGEN_RMS}, {"layer", NORMGEN_LAYER}, {NULL, 0}};
 #define X(name, id, bytes, precision, exponent) {#name, id},
-static const ng_word type_words[] = {NG_TYPES(X){NULL, 0}};
-static const ng_word optional_words[] = {{"none", NORMGEN_NONE}, NG_TYPES(X){NULL, 0}};
+static const ng_word type_words[] = {NG_FLOATS(X){NULL, 0}};
+static const ng_word optional_words[] = {{"none", NORMGEN_NONE}, NG_FLOATS(X){NULL, 0}};
 #undef X
 static const ng_word rounding_words[] = {
     {"f32", NORMGEN_ROUNDING_F32}, {"llama", NORMGEN_ROUNDING_LLAMA}, {NULL, 0}};

@@ -129,13 +129,13 @@ static void choose_strides(const test_case *c, const ng_stream *s, operand *o) {
     if (c->layout == LAYOUT_mixed) gap = element * (size_t)((c->seed + 3u * s->role) % 8);
     inner += gap;
     size_t outer = GROUP * inner + (c->layout == LAYOUT_nested ? 3 * element : 0);
-    if (c->place == PLACE_aligned && s->extent == NG_ROW) {
+    if (c->place == PLACE_aligned && ng_stream_moves(s)) {
         inner = round_up(inner, VECTOR);
         outer = round_up(GROUP * inner + (outer - GROUP * (o->row_bytes + gap)), VECTOR);
     }
     o->inner = (ptrdiff_t)inner;
     o->outer = (ptrdiff_t)outer;
-    if (s->extent == NG_SHARED) o->inner = o->outer = 0;
+    if (s->rows == NG_ONE) o->inner = o->outer = 0;
 }
 
 /* Where row 0 lies in `size` bytes of which the rows cover `extent`. */
@@ -146,7 +146,7 @@ static size_t choose_offset(const test_case *c, const ng_stream *s, size_t exten
     case PLACE_odd: return odd;
     case PLACE_end: return size - extent;
     case PLACE_odd_end: return size - extent - odd;
-    default: return s->extent == NG_ROW ? (size - extent) / VECTOR * VECTOR : odd;
+    default: return ng_stream_moves(s) ? (size - extent) / VECTOR * VECTOR : odd;
     }
 }
 
@@ -155,7 +155,7 @@ static bool operand_init(const test_case *c, const ng_program *p, int stream, op
     o->row_bytes = ng_stream_width(p, stream) * ng_types[s->type].bytes;
     o->type = s->type;
     choose_strides(c, s, o);
-    size_t rows = s->extent == NG_SHARED || c->rows == 0 ? 1 : c->rows;
+    size_t rows = s->rows == NG_ONE || c->rows == 0 ? 1 : c->rows;
     size_t extent = row_distance(o, rows - 1) + o->row_bytes;
     if (!guarded_init(&o->live, extent + 8 * VECTOR)) return false;
     memset(o->live.bytes, SLACK, o->live.size);
@@ -166,7 +166,7 @@ static bool operand_init(const test_case *c, const ng_program *p, int stream, op
 static void fill_input(fixture *f, int stream, operand *o) {
     const ng_stream *s = &f->program.stream[stream];
     size_t n = ng_stream_width(&f->program, stream);
-    if (s->extent == NG_SHARED) {
+    if (s->rows == NG_ONE) {
         awkward_shared(s->type, row_of(o, o->live.bytes, 0), n, f->c.seed, s->role, f->c.specials);
         return;
     }

@@ -59,7 +59,7 @@ static bool make_arrays(const golden *g, normgen_bound_args *args) {
     for (int s = 0; s < g->program.streams; s++) {
         const ng_stream *stream = &g->program.stream[s];
         size_t bytes = row_bytes(g, s), n = ng_stream_width(&g->program, s);
-        bool shared = stream->extent == NG_SHARED;
+        bool shared = stream->rows == NG_ONE;
         char *base = calloc(shared ? 1 : ROWS, bytes);
         args->stream[s].base = base;
         args->stream[s].inner = shared ? 0 : (ptrdiff_t)bytes;

@@ -28,7 +28,7 @@ static void expect(host_call *c) {
     normgen_bound_args b = {.rows_per_outer = SIZE_MAX >> 1};
     for (int s = 0; s < c->program.streams; s++) {
         const ng_stream *t = &c->program.stream[s];
-        ptrdiff_t inner = t->extent == NG_SHARED ? 0 : (ptrdiff_t)row_bytes(c, s);
+        ptrdiff_t inner = t->rows == NG_ONE ? 0 : (ptrdiff_t)row_bytes(c, s);
         b.stream[s] = (normgen_stream){t->out ? c->expected[s] : c->array[s], inner, 0};
     }
     ng_interp_baseline(&c->program, &b, 0, c->rows);
@@ -44,7 +44,7 @@ void host_call_init(host_call *c, const char *text, size_t rows, size_t shift) {
     c->args.rows = rows;
     for (int s = 0; s < c->program.streams; s++) {
         const ng_stream *t = &c->program.stream[s];
-        c->bytes[s] = row_bytes(c, s) * (t->extent == NG_SHARED ? 1 : rows);
+        c->bytes[s] = row_bytes(c, s) * (t->rows == NG_ONE ? 1 : rows);
         size_t size = (c->bytes[s] + shift + GROUND) / GROUND * GROUND;
         char *ground = aligned_alloc(GROUND, size);
         ck_assert_ptr_nonnull(ground);

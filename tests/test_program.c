@@ -241,7 +241,7 @@ START_TEST(a_hand_made_program_with_two_sums_keeps_both_operands) {
     for (int s = 0; s < 4; s++)
         p.stream[s] = (ng_stream){.role = (uint8_t)roles[s],
                                   .type = NORMGEN_F32,
-                                  .extent = s < 2 ? NG_ROW : NG_SCALAR,
+                                  .width = s < 2 ? NG_HIDDEN : NG_UNIT,
                                   .out = s >= 2};
     for (int16_t s = 0; s < 2; s++) {
         int16_t load = (int16_t)(2 * s), sum = (int16_t)(2 * s + 1), none = -1;

@@ -82,9 +82,9 @@ static void for_all(void (*check)(const setting *s)) {
 static double footprint(const ng_program *p, double rows) {
     double bytes = 0;
     for (int s = 0; s < p->streams; s++) {
-        double row = p->stream[s].extent == NG_SCALAR ? 1 : (double)p->hidden;
+        double row = p->stream[s].width == NG_UNIT ? 1 : (double)p->hidden;
         row *= ng_types[p->stream[s].type].bytes;
-        bytes += p->stream[s].extent == NG_SHARED ? row : rows * row;
+        bytes += p->stream[s].rows == NG_ONE ? row : rows * row;
     }
     return bytes;
 }

@@ -180,7 +180,7 @@ static void pretend_streaming(ng_entry *e, const ng_program *p, normgen_fn any, 
     e->cached = cached;
     e->streamed = 0;
     for (int s = 0; s < p->streams; s++) {
-        if (!p->stream[s].out || p->stream[s].extent != NG_ROW) continue;
+        if (!p->stream[s].out || !ng_stream_moves(&p->stream[s])) continue;
         e->aligned[e->streamed].stream = (uint16_t)s;
         e->aligned[e->streamed++].mask = 63;
     }

@@ -28,7 +28,7 @@ int ng_schedule_distance(const ng_program *p, const ng_schedule *a, const ng_sch
 
 bool ng_schedule_fits_rows(const ng_program *p, const ng_schedule *schedule) {
     for (int s = 0; s < p->streams; s++) {
-        size_t bytes = ng_stream_width(p, s) * ng_types[p->stream[s].type].bytes;
+        size_t bytes = p->stream[s].row_bytes;
         if (p->stream[s].out && bytes % ng_schedule_alignment(p, schedule, s) != 0) return false;
     }
     return true;
@@ -143,10 +143,9 @@ bool ng_memcpy_applies(const ng_program *p, int *from, int *to) {
     *from = *to = -1;
     for (int s = 0; s < p->streams; s++) {
         int *end = p->stream[s].out ? to : from;
-        if (p->stream[s].extent == NG_SHARED) continue;
-        if (p->stream[s].extent == NG_SCALAR || *end >= 0) return false;
+        if (ng_stream_shared(&p->stream[s])) continue;
+        if (!ng_stream_moves(&p->stream[s]) || *end >= 0) return false;
         *end = s;
     }
-    return *from >= 0 && *to >= 0 &&
-           ng_types[p->stream[*from].type].bytes == ng_types[p->stream[*to].type].bytes;
+    return *from >= 0 && *to >= 0 && p->stream[*from].row_bytes == p->stream[*to].row_bytes;
 }

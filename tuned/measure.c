@@ -59,9 +59,7 @@ struct ng_bed {
     share *shares;
 };
 
-static size_t row_bytes(const ng_program *p, int s) {
-    return ng_stream_width(p, s) * ng_types[p->stream[s].type].bytes;
-}
+static size_t row_bytes(const ng_program *p, int s) { return p->stream[s].row_bytes; }
 
 /* ---- slices ---- */
 
@@ -103,7 +101,7 @@ static void fill_share(ng_bed *bed, int thread) {
     const share *own = &bed->shares[thread];
     for (int s = 0; s < bed->program.streams; s++) {
         const ng_stream *t = &bed->program.stream[s];
-        if (t->extent == NG_SHARED) {
+        if (ng_stream_shared(t)) {
             if (thread == 0) fill_stream(bed, s, 0, 1);
         } else if (!t->out) {
             fill_stream(bed, s, own->first, own->last);
@@ -117,7 +115,7 @@ static void fill_share(ng_bed *bed, int thread) {
 static bool map_streams(ng_bed *bed) {
     bed->args.rows_per_outer = SIZE_MAX >> 1;
     for (int s = 0; s < bed->program.streams; s++) {
-        bool shared = bed->program.stream[s].extent == NG_SHARED;
+        bool shared = ng_stream_shared(&bed->program.stream[s]);
         size_t row = row_bytes(&bed->program, s);
         bed->bytes[s] = (shared ? 1 : bed->place.rows) * row;
         void *base =
@@ -228,7 +226,7 @@ static bool make_shares(ng_bed *bed) {
 /* In llc what the stores leave for the reader of the first output counts. */
 static int reader_of(const ng_place *place) {
     for (int s = 0; s < place->program->streams && place->regime == NG_LLC; s++)
-        if (place->program->stream[s].out && place->program->stream[s].extent == NG_ROW) return s;
+        if (place->program->stream[s].out && ng_stream_moves(&place->program->stream[s])) return s;
     return -1;
 }
 

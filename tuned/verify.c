@@ -54,14 +54,10 @@ typedef struct setting {
 static _Thread_local char now_text[256];
 const char *ng_case_now(void) { return now_text; }
 
-static size_t element_bytes(const ng_program *p, int s) {
-    return ng_types[p->stream[s].type].bytes;
-}
-static size_t row_bytes(const ng_program *p, int s) {
-    return ng_stream_width(p, s) * element_bytes(p, s);
-}
+static size_t element_bytes(const ng_program *p, int s) { return p->stream[s].element; }
+static size_t row_bytes(const ng_program *p, int s) { return p->stream[s].row_bytes; }
 static size_t stream_rows(const ng_case *c, int s) {
-    return c->program.stream[s].extent == NG_SHARED ? 1 : c->rows;
+    return ng_stream_shared(&c->program.stream[s]) ? 1 : c->rows;
 }
 static size_t round_up(size_t v, size_t to) { return (v + to - 1) / to * to; }
 
@@ -81,14 +77,14 @@ static size_t default_rows(int64_t hidden) {
 /* Every way to put outputs onto inputs of the same element size, no two onto one. */
 static void find_aliases(ng_case *c, int8_t *chosen, int s) {
     const ng_program *p = &c->program;
-    while (s < p->streams && !(p->stream[s].out && p->stream[s].extent == NG_ROW)) s++;
+    while (s < p->streams && !(p->stream[s].out && ng_stream_moves(&p->stream[s]))) s++;
     if (s == p->streams) {
         if (c->aliases < ALIASES) memcpy(c->alias[c->aliases++], chosen, NORMGEN_MAX_STREAMS);
         return;
     }
     find_aliases(c, chosen, s + 1);
     for (int i = 0; i < p->streams; i++) {
-        bool fits = !p->stream[i].out && p->stream[i].extent == NG_ROW &&
+        bool fits = !p->stream[i].out && ng_stream_moves(&p->stream[i]) &&
                     element_bytes(p, i) == element_bytes(p, s);
         for (int o = 0; o < s; o++) fits = fits && chosen[o] != i;
         if (!fits) continue;
@@ -124,7 +120,7 @@ static void run_oracle(ng_case *c, ng_interp_fn oracle) {
     for (int s = 0; s < c->program.streams; s++) {
         const ng_stream *t = &c->program.stream[s];
         ptrdiff_t stride = (ptrdiff_t)row_bytes(&c->program, s);
-        if (t->extent == NG_SHARED) stride = 0;
+        if (ng_stream_shared(t)) stride = 0;
         args.stream[s] = (normgen_stream){t->out ? c->right[s] : c->pristine[s], stride, 0};
     }
     oracle(&c->program, &args, 0, c->rows);
@@ -174,7 +170,7 @@ static void place_stream(setting *t, int s) {
     uintptr_t start = (uintptr_t)c->fence[s].start, end = start + c->fence[s].size;
     uintptr_t base =
         l->front ? round_up(start + l->shift * e, align) : (end - span) / align * align;
-    bool shared = c->program.stream[s].extent == NG_SHARED;
+    bool shared = ng_stream_shared(&c->program.stream[s]);
     t->args.stream[s] =
         (normgen_stream){c->fence[s].start + (base - start), shared ? 0 : (ptrdiff_t)inner,
                          shared ? 0 : (ptrdiff_t)outer};

@@ -61,7 +61,13 @@ typedef enum normgen_type {
     NORMGEN_F32 = 2,
     NORMGEN_F64 = 3,
     NORMGEN_BF16 = 4,
-    NORMGEN_F16 = 5
+    NORMGEN_F16 = 5,
+    NORMGEN_I8 = 6,
+    NORMGEN_U8 = 7,
+    NORMGEN_E4M3 = 8,  /* eight-bit float 1-4-3 without infinities (e4m3fn) */
+    NORMGEN_E5M2 = 9,  /* eight-bit float 1-5-2 */
+    NORMGEN_Q8_0 = 10, /* ggml's blocks of 32: a scale (f16), 32 codes (i8) */
+    NORMGEN_Q8_1 = 11  /* the same with scale times the sum of the codes (f16) after the scale */
 } normgen_type;
 
 typedef enum normgen_kind { NORMGEN_RMS = 1, NORMGEN_LAYER = 2 } normgen_kind;
@@ -206,19 +212,23 @@ NORMGEN_API void normgen_get_counters(const normgen *ng, normgen_counters *out);
 
 /* Arrays of one call. A row is `hidden` elements next to each other; row strides are in bytes, 0
  * means contiguous, else at least a row's bytes. Pointers need the alignment of their element only.
- * weight and bias have one row. mean and rstd have one element of the compute type per row. An
- * output may be exactly one input (same base and stride, same element size); any other overlap of
- * an output is an error. Fields that the spec has not are ignored. */
+ * An output may be exactly one input (same base and strides, same element size); any other overlap
+ * of an output is an error. Fields that the spec has not are ignored.
+ *
+ * Rows on two levels (heads of a token, rows of a sample): with `inner` > 0, row r is number
+ * r % inner of group r / inner; NAME_stride leads from row to row in a group, NAME_outer from group
+ * to group (0: inner * stride). Either may be the larger one. `rows` is a multiple of `inner`.
+ * With groups in the spec, `inner` is 0 and rows are whole ones of `hidden` elements. */
 typedef struct normgen_args {
     size_t struct_size;
     size_t rows;
     const void *x;
     void *y;
-    const void *weight;
-    const void *bias;
+    const void *weight; /* one row; with heads one for each head */
+    const void *bias;   /* the same */
     const void *residual;
     void *sum;
-    void *mean;
+    void *mean; /* mean and rstd: one element of the compute type per row (and group) */
     void *rstd;
     ptrdiff_t x_stride;
     ptrdiff_t y_stride;
@@ -226,6 +236,46 @@ typedef struct normgen_args {
     ptrdiff_t sum_stride;
     ptrdiff_t mean_stride;
     ptrdiff_t rstd_stride;
+    size_t inner; /* rows per outer index; 0: one level, or the heads of the spec */
+    ptrdiff_t x_outer;
+    ptrdiff_t y_outer;
+    ptrdiff_t residual_outer;
+    ptrdiff_t sum_outer;
+    const void *x_scale; /* i8 input: one f32 per row */
+    ptrdiff_t x_scale_stride;
+    const void *gate; /* a row for each row */
+    ptrdiff_t gate_stride;
+    ptrdiff_t gate_outer;
+    const void *mod_scale; /* modulate: one row per outer index, mod_scale_stride apart */
+    ptrdiff_t mod_scale_stride;
+    const void *mod_shift;
+    ptrdiff_t mod_shift_stride;
+    const void *xbias; /* one row */
+    const void *xgate; /* one row per outer index */
+    ptrdiff_t xgate_stride;
+    const void *after; /* a row for each row */
+    ptrdiff_t after_stride;
+    ptrdiff_t after_outer;
+    const void *post_weight; /* one row */
+    void *y2;                /* the second output */
+    ptrdiff_t y2_stride;
+    ptrdiff_t y2_outer;
+    const void *weight2; /* as weight */
+    const void *bias2;
+    void *y_scale; /* quant=static: input, one f32; row: output, one f32 per row; groupN: output,
+                      hidden/N f32 per row */
+    ptrdiff_t y_scale_stride;
+    void *y_zero; /* u8 per row: the zero point, one u8 per row */
+    ptrdiff_t y_zero_stride;
+    const void *cos; /* rope: hidden/2 elements per outer index (token) */
+    ptrdiff_t cos_stride;
+    const void *sin;
+    ptrdiff_t sin_stride;
+    const void *alpha; /* dyt: one f32 */
+    void *q;           /* stats=partial: sum of squares of each row, in the compute type */
+    ptrdiff_t q_stride;
+    void *m2; /* stats=partial, layer: sum of squared deviations from the mean */
+    ptrdiff_t m2_stride;
 } normgen_args;
 #ifdef __cplusplus
 #define NORMGEN_ARGS (normgen_args{sizeof(normgen_args)})
@@ -261,7 +311,7 @@ typedef struct normgen_stream {
     ptrdiff_t inner; /* bytes */
     ptrdiff_t outer; /* bytes */
 } normgen_stream;
-#define NORMGEN_MAX_STREAMS 16
+#define NORMGEN_MAX_STREAMS 24
 struct normgen_bound_args {
     size_t rows_per_outer;
     normgen_stream stream[NORMGEN_MAX_STREAMS]; /* in the order of the spec's row program */
