@@ -174,8 +174,8 @@ static void report(const normgen *ng, const normgen_kernel *k) {
     ng_spec_text(&k->spec, text);
     for (int r = 0; r < NG_REGIME_COUNT; r++)
         if (k->max_rows[r] > 0)
-            ng_inform(ng, "%s: %s: %s (%s)", text, ng_regime_names[r], k->alone[r].text,
-                      ng_rung_names[k->alone[r].rung]);
+            ng_inform(ng, "%s: %s: %s (%s)", text, ng_regime_names[r], k->first.alone[r].text,
+                      ng_rung_names[k->first.alone[r].rung]);
 }
 
 /* ---- the provider ---- */
@@ -222,8 +222,8 @@ normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *k) {
     m->ng = ng;
     m->kernel = k;
     status = choose_plans(m);
-    if (status == NORMGEN_OK) status = make_plan(m, &m->alone, k->alone);
-    if (status == NORMGEN_OK) status = make_plan(m, &m->team, k->team);
+    if (status == NORMGEN_OK) status = make_plan(m, &m->alone, k->first.alone);
+    if (status == NORMGEN_OK) status = make_plan(m, &m->team, k->first.team);
     if (status == NORMGEN_OK)
         report(ng, k);
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handles and kernel handles. Everything that a call needs was computed when its kernel handle was
- * made: a call compares a row count and a few address bits, then jumps. Kernel handles are never
- * written to after normgen_get. */
+ * made: a call compares a row count and a few address bits, then jumps. Of a kernel handle nothing
+ * but the pointer to its plan changes after normgen_get; older plans live as long as the handle. */
 #ifndef NG_DISPATCH_H
 #define NG_DISPATCH_H
 
@@ -9,6 +9,7 @@
 #include "genload.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* What serves one regime. */
 typedef struct ng_entry {
@@ -22,6 +23,13 @@ typedef struct ng_entry {
     char text[NG_SCHEDULE_TEXT + 16]; /* "compiled vec=512 ..." or "interpreter" */
 } ng_entry;
 
+/* What serves every regime. Never written to once it can be seen. */
+typedef struct ng_plan {
+    ng_entry alone[NG_REGIME_COUNT]; /* for one thread */
+    ng_entry team[NG_REGIME_COUNT];  /* for as many as normgen_get found */
+    struct ng_plan *older;           /* the plan that this one replaced: a call may still use it */
+} ng_plan;
+
 struct normgen_kernel {
     const normgen *ng;
     ng_interp_fn interp;
@@ -29,12 +37,17 @@ struct normgen_kernel {
     size_t parallel_rows;             /* fewer run on one thread */
     size_t share_rows;                /* a thread gets at least so many */
     ng_program program;
-    ng_entry alone[NG_REGIME_COUNT]; /* for one thread */
-    ng_entry team[NG_REGIME_COUNT];  /* for as many as normgen_get found */
-    normgen_spec spec;               /* resolved */
+    _Atomic(ng_plan *) plan; /* &first, or a newer one on the heap */
+    ng_plan first;           /* filled in by a provider */
+    normgen_spec spec;       /* resolved */
     const char *provider;
     struct normgen_kernel *next;
 };
+
+/* The plan of a call: read once, so that a call is of one plan from beginning to end. */
+static inline const ng_plan *ng_plan_of(const normgen_kernel *k) {
+    return atomic_load_explicit(&k->plan, memory_order_acquire);
+}
 
 /* Threads of a host. */
 typedef struct ng_pool {

@@ -38,9 +38,11 @@ void ng_kernel_init(normgen_kernel *k, const normgen *ng, const ng_cpu *cpu,
     k->share_rows = rows_of(SHARE_BYTES, row);
     for (int r = 0; r < NG_REGIME_COUNT; r++) {
         k->max_rows[r] = ng_regime_max_rows(cpu, &k->program, (ng_regime)r, 1);
-        snprintf(k->alone[r].text, sizeof k->alone[r].text, "interpreter");
-        k->team[r] = k->alone[r];
+        ng_entry *e = &k->first.alone[r];
+        snprintf(e->text, sizeof e->text, "interpreter");
+        k->first.team[r] = *e;
     }
+    atomic_init(&k->plan, &k->first);
 }
 
 /* ---- picking ---- */
@@ -87,7 +89,7 @@ static inline void run_alone(const normgen_kernel *k, const normgen_bound_args *
                              size_t last) {
     size_t rows = last - first;
     if (rows == 0) return;
-    run_range(k, pick(&k->alone[regime_of(k, rows, rows)], bound), bound, first, last);
+    run_range(k, pick(&ng_plan_of(k)->alone[regime_of(k, rows, rows)], bound), bound, first, last);
 }
 
 normgen_status normgen_run(const normgen_kernel *kernel, const normgen_args *args) {
@@ -154,7 +156,7 @@ static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, s
     const ng_pool *pool = &k->ng->pool;
     size_t share = (rows - 1) / parts + 1;
     team_call call = {.kernel = k,
-                      .fn = pick(&k->team[regime_of(k, share, rows)], bound),
+                      .fn = pick(&ng_plan_of(k)->team[regime_of(k, share, rows)], bound),
                       .bound = bound,
                       .rows = rows,
                       .parts = parts,
@@ -194,7 +196,7 @@ normgen_status normgen_kernel_bind(const normgen_kernel *kernel, const normgen_a
 /* No rows are asked about as one row. */
 static const ng_entry *entry_of(const normgen_kernel *k, size_t rows) {
     size_t n = rows ? rows : 1;
-    return &k->alone[regime_of(k, n, n)];
+    return &ng_plan_of(k)->alone[regime_of(k, n, n)];
 }
 
 normgen_fn normgen_kernel_fn(const normgen_kernel *kernel, size_t rows) {

@@ -442,8 +442,8 @@ START_TEST(a_winner_serves_its_own_regime) {
     ck_assert_str_eq(normgen_kernel_describe(k, k->max_rows[NG_L2]), "compiled " ODD_SCHEDULE);
     ck_assert_str_ne(normgen_kernel_describe(k, k->max_rows[NG_L1]), "compiled " ODD_SCHEDULE);
     ck_assert_str_ne(normgen_kernel_describe(k, SIZE_MAX), "compiled " ODD_SCHEDULE);
-    ck_assert_int_eq(k->alone[NG_L2].rung, NG_RUNG_MACHINE);
-    ck_assert_int_eq(k->alone[NG_L1].rung, NG_RUNG_DEFAULT);
+    ck_assert_int_eq(k->first.alone[NG_L2].rung, NG_RUNG_MACHINE);
+    ck_assert_int_eq(k->first.alone[NG_L1].rung, NG_RUNG_DEFAULT);
     ck_assert_uint_eq(counters(ng).store_hits, 1);
     normgen_close(ng);
 }

@@ -64,7 +64,7 @@ static void check_entries(normgen_kernel *k, const char *text) {
         normgen_bound_args b;
         ck_assert_int_eq(normgen_kernel_bind(k, &c.args, &b), NORMGEN_OK);
         for (int r = 0; r < NG_REGIME_COUNT; r++) {
-            const ng_entry *e = &k->alone[r]; /* as if few rows were in the regime */
+            const ng_entry *e = &k->first.alone[r]; /* as if few rows were in the regime */
             normgen_fn fn = fits(e, &b) ? e->any : e->cached;
             if (!fn) continue;
             host_call_blank(&c);

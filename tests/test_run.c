@@ -151,7 +151,8 @@ START_TEST(row_counts_pick_the_regime) {
                                                           threshold_dram};
     normgen_kernel *k = get(PLAIN);
     const ng_cpu *cpu = ng->cpu;
-    for (int r = 0; r < NG_REGIME_COUNT; r++) k->alone[r].any = k->alone[r].cached = functions[r];
+    for (int r = 0; r < NG_REGIME_COUNT; r++)
+        k->first.alone[r].any = k->first.alone[r].cached = functions[r];
     normgen_args a = NORMGEN_ARGS;
     a.x = (void *)0x100000000;
     a.y = (void *)0x100000000;
@@ -164,7 +165,7 @@ START_TEST(row_counts_pick_the_regime) {
             ck_assert_int_eq(normgen_run(k, &a), NORMGEN_OK);
             ck_assert_msg(threshold_seen == functions[regime], "%zu rows", a.rows);
             ck_assert_ptr_eq(normgen_kernel_fn(k, a.rows), functions[regime]);
-            ck_assert_str_eq(normgen_kernel_describe(k, a.rows), k->alone[regime].text);
+            ck_assert_str_eq(normgen_kernel_describe(k, a.rows), k->first.alone[regime].text);
         }
         a.rows = most + 5; /* a range counts as many rows as it has */
         ck_assert_int_eq(normgen_run_rows(k, &a, 5, most + 5), NORMGEN_OK);
@@ -189,7 +190,7 @@ static void pretend_streaming(ng_entry *e, const ng_program *p, normgen_fn any, 
 START_TEST(addresses_pick_between_streaming_and_cached) {
     const char *spec = "rms hidden=32 eps=1e-05 x=f32 y=f32 weight=f32 residual=f32 sum=f32";
     normgen_kernel *k = get(spec);
-    pretend_streaming(&k->alone[NG_L1], &k->program, threshold_l1, threshold_l2);
+    pretend_streaming(&k->first.alone[NG_L1], &k->program, threshold_l1, threshold_l2);
     static _Alignas(64) char y[4096], sum[4096], x[4096], w[4096], residual[4096];
     normgen_args a = NORMGEN_ARGS;
     a.rows = 4;
