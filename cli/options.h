@@ -5,6 +5,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "models.h"
 #include "spec.h"
 
 #include <stdio.h>
@@ -21,13 +22,14 @@ typedef struct cli_args {
     size_t n_words;
     normgen_spec spec; /* from one flag for each field; defaults are not filled in */
     uint32_t given;    /* bit i: ng_fields[i] was a flag */
-    const char *name, *db, *schedule, *isa;
+    const char *name, *model, *db, *schedule, *isa;
     const char *x, *weight, *bias, *residual;      /* input arrays of run */
     const char *y, *sum_out, *mean_out, *rstd_out; /* its output arrays */
     const char *output;                            /* the file that is written */
     int64_t effort, rows, threads, seed, schedules, trials, v2, older;
+    int64_t type; /* of presets: index of cli_model_types */
     double budget;
-    int64_t json, ir, assembly, help; /* flags: 0 or 1 */
+    int64_t models, json, ir, assembly, help; /* flags: 0 or 1 */
     int64_t winners, dry_run, other_toolchains;
 } cli_args;
 
@@ -79,7 +81,28 @@ bool cli_verb_takes_field(const cli_verb *verb, size_t index);
      NULL,                                                                                         \
      0,                                                                                            \
      0,                                                                                            \
-     "of the specs in a Lua file, the one of that name"}
+     "of the specs in a Lua file or of a model, the one of that name"}
+/* What selects among specs, for every verb that takes them. */
+#define CLI_OPTIONS_SPEC                                                                           \
+    CLI_OPTION_NAME,                                                                               \
+        {"model",                                                                                  \
+         0,                                                                                        \
+         CLI_TEXT,                                                                                 \
+         offsetof(cli_args, model),                                                                \
+         "MODEL",                                                                                  \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "all norms of a known model, such as llama-3-8b (normgen list --models)"},                \
+        {"type",                                                                                   \
+         0,                                                                                        \
+         CLI_WORD,                                                                                 \
+         offsetof(cli_args, type),                                                                 \
+         NULL,                                                                                     \
+         cli_model_types,                                                                          \
+         0,                                                                                        \
+         0,                                                                                        \
+         "element type of the model (default bf16)"}
 #define CLI_OPTION_JSON                                                                            \
     {"json", 0, CLI_FLAG, offsetof(cli_args, json), NULL, NULL, 0, 0, "one JSON object per line"}
 #define CLI_OPTION_THREADS                                                                         \

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "gentable.h"
+#include "models.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,16 +16,25 @@ static bool ends_with(const char *text, const char *end) {
     return n > m && strcmp(text + n - m, end) == 0;
 }
 
-/* Keeps of the specs that a file added (from `first` on) only the ones called `name`. */
-static int select_named(const char *path, const char *name, size_t first, ng_spec_list *list) {
+/* Keeps of the specs that were added from `first` on only the ones called `name`; the norm's part
+ * of a preset's name will do. */
+static int select_named(const char *where, const char *name, size_t first, ng_spec_list *list) {
     if (!name) return CLI_DONE;
     size_t kept = first;
     for (size_t i = first; i < list->count; i++)
-        if (strcmp(list->items[i].name, name) == 0) list->items[kept++] = list->items[i];
+        if (strcmp(list->items[i].name, name) == 0 ||
+            strcmp(cli_model_norm(list->items[i].name), name) == 0)
+            list->items[kept++] = list->items[i];
     size_t had = list->count - first;
     list->count = kept;
     if (kept > first) return CLI_DONE;
-    return cli_error("%s: none of its %zu specs is called '%s'", path, had, name);
+    return cli_error("%s: none of its %zu specs is called '%s'", where, had, name);
+}
+
+static int read_model(const cli_args *args, ng_spec_list *list) {
+    size_t first = list->count;
+    int code = cli_model_read(args->model, args->type, list);
+    return code == CLI_DONE ? select_named(args->model, args->name, first, list) : code;
 }
 
 static int read_file(const cli_args *args, const char *path, ng_spec_list *list) {
@@ -85,14 +95,31 @@ static int read_flags(const cli_args *args, ng_spec_list *list) {
     return CLI_DONE;
 }
 
-int cli_specs_read(const cli_args *args, bool optional, ng_spec_list *list) {
+/* At most one source: words, flags or a model. */
+static int check_sources(const cli_args *args) {
     if (args->n_words && args->given)
         return cli_usage_error(args->verb,
                                "a spec is given both as '%.60s' and by flags; use one of them",
                                args->words[0]);
-    if (args->name && !args->n_words)
-        return cli_usage_error(args->verb, "--name selects from a Lua file, and none is given");
+    if (args->model && (args->n_words || args->given))
+        return cli_usage_error(args->verb,
+                               "specs are given both by --model %.60s and in another way; use one "
+                               "of them",
+                               args->model);
+    if (args->name && !args->n_words && !args->model)
+        return cli_usage_error(args->verb,
+                               "--name selects from a Lua file or a model, and none is given");
+    if (args->type && !args->model)
+        return cli_usage_error(args->verb, "--type selects among the presets of --model, and none "
+                                           "is given; a spec's own types are --x, --y, --weight");
+    return CLI_DONE;
+}
+
+int cli_specs_read(const cli_args *args, bool optional, ng_spec_list *list) {
+    int code = check_sources(args);
+    if (code != CLI_DONE) return code;
     if (args->n_words) return read_words(args, list);
+    if (args->model) return read_model(args, list);
     if (args->given) return read_flags(args, list);
     if (optional) return CLI_DONE;
     return cli_usage_error(args->verb, "no spec is given; for example: normgen %s --hidden 4096",

@@ -17,6 +17,7 @@ normgen_status cli_spec_of_flags(const normgen_spec *flags, uint32_t given, norm
 /* What help says about SPEC. */
 #define CLI_SPEC_HELP                                                                              \
     "SPEC is the canonical text of a spec, such as \"rms hidden=4096 eps=1e-05 x=bf16\", or a "    \
-    "Lua\nspec file (*.lua). See specs/README.md.\n"
+    "Lua\nspec file (*.lua). See specs/README.md. --model MODEL stands for the norms of a "        \
+    "model.\n"
 
 #endif

@@ -75,7 +75,7 @@ static const cli_option options[] = {
      "end after so many seconds"},
     CLI_OPTION_THREADS,
     CLI_OPTION_SEED,
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     CLI_OPTION_JSON,
     {0},

@@ -131,7 +131,7 @@ static const cli_option options[] = {
     {"schedules", 0, CLI_INTEGER, offsetof(cli_args, schedules), "N", NULL, 1, 1000000,
      "how many schedules are sampled for each spec and ISA level (default 32)"},
     CLI_OPTION_SEED,
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_JSON,
     {0},
 };

@@ -227,7 +227,7 @@ static const cli_option options[] = {
     CLI_OPTION_THREADS,
     {"trials", 0, CLI_INTEGER, offsetof(cli_args, trials), "N", NULL, 1, 100000,
      "how many trials are shown for each regime (default 5)"},
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     CLI_OPTION_JSON,
     {0},

@@ -137,11 +137,39 @@ static void print(const cli_args *args, winners *w, const char *path) {
     }
     if (w->count == 0)
         printf("%s has no winners%s; `normgen tune` finds some\n", path,
-               args->n_words || args->given ? " of this spec" : "");
+               args->n_words || args->given || args->model ? " of this spec" : "");
     for (size_t i = 0; i < w->count;) i = print_group(w, i);
 }
 
+/* One row for each model and type, with its norms. */
+static int list_models(const cli_args *args) {
+    ng_spec_list all = {0};
+    int code = cli_models_read_all(&all);
+    char model[CLI_MODEL_TEXT], last[CLI_MODEL_TEXT] = "", text[NORMGEN_SPEC_TEXT];
+    for (size_t i = 0; i < all.count && code == CLI_DONE; i++) {
+        const char *name = all.items[i].name;
+        cli_model_text(name, model);
+        ng_spec_text(&all.items[i].spec, text);
+        if (args->json) {
+            cli_json json;
+            cli_json_begin(&json, stdout);
+            cli_json_text(&json, "model", model);
+            cli_json_text(&json, "norm", cli_model_norm(name));
+            cli_json_text(&json, "name", name);
+            cli_json_text(&json, "spec", text);
+            cli_json_end(&json);
+            continue;
+        }
+        if (strcmp(model, last) != 0) printf("%s%s\n", i ? "\n" : "", model);
+        printf("  %-10s %s\n", cli_model_norm(name), text);
+        memcpy(last, model, sizeof last);
+    }
+    ng_spec_list_fini(&all);
+    return code;
+}
+
 static int run(const cli_args *args) {
+    if (args->models) return list_models(args);
     ng_spec_list specs = {0};
     winners found = {0};
     ng_store *store = NULL;
@@ -158,7 +186,12 @@ static int run(const cli_args *args) {
     return code;
 }
 
-static const cli_option options[] = {CLI_OPTION_NAME, CLI_OPTION_DB, CLI_OPTION_JSON, {0}};
+static const cli_option options[] = {CLI_OPTIONS_SPEC,
+                                     CLI_OPTION_DB,
+                                     CLI_OPTION_JSON,
+                                     {"models", 0, CLI_FLAG, offsetof(cli_args, models), NULL, NULL,
+                                      0, 0, "list the presets instead: the norms of known models"},
+                                     {0}};
 
 const cli_verb cli_verb_list = {
     "list",

@@ -70,7 +70,7 @@ static int check_streams(const job *j) {
 static int check_words(const job *j) {
     if (!j->args->x) return cli_usage_error(j->args->verb, "no input is given: --x FILE");
     if (!j->args->y) return cli_usage_error(j->args->verb, "no output is given: -o FILE");
-    if (j->args->name && !j->args->n_words)
+    if (j->args->name && !j->args->n_words && !j->args->model)
         return cli_usage_error(j->args->verb, "--name selects from a Lua file, and none is given");
     return check_streams(j);
 }
@@ -254,7 +254,7 @@ static void report(job *j) {
 }
 
 static normgen_status run_job(job *j) {
-    bool has_spec = j->args->n_words > 0;
+    bool has_spec = j->args->n_words > 0 || j->args->model;
     normgen_status st = read_inputs(j, has_spec);
     if (st == NORMGEN_OK && !has_spec) st = spec_of_arrays(j);
     if (st != NORMGEN_OK) return st;
@@ -270,7 +270,7 @@ static normgen_status run_job(job *j) {
 static int run(const cli_args *args) {
     job j = {.args = args};
     int code = check_words(&j);
-    if (code == CLI_DONE && args->n_words) code = cli_spec_read(args, &j.spec);
+    if (code == CLI_DONE && (args->n_words || args->model)) code = cli_spec_read(args, &j.spec);
     if (code != CLI_DONE) return code;
     if (run_job(&j) != NORMGEN_OK) {
         cli_failed(NULL);
@@ -302,7 +302,7 @@ static const cli_option options[] = {
     FILE_OPTION("rstd-out", 0, rstd_out, "1/sqrt(variance + eps) of each row"),
     {"v2", 0, CLI_WORD, offsetof(cli_args, v2), NULL, v2_words, 1, 0,
      "what 2-byte void elements ('|V2') in .npy files are"},
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     CLI_OPTION_JSON,
     {0},

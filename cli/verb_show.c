@@ -123,7 +123,7 @@ static const cli_option options[] = {
     {"ir", 0, CLI_FLAG, offsetof(cli_args, ir), NULL, NULL, 0, 0, "also the LLVM IR of the kernel"},
     {"asm", 0, CLI_FLAG, offsetof(cli_args, assembly), NULL, NULL, 0, 0,
      "also its machine code, disassembled"},
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     {0},
 };

@@ -109,7 +109,7 @@ static const cli_option options[] = {
      "only the regime that N rows fall in, at N rows (default: every regime)"},
     CLI_OPTION_THREADS,
     CLI_OPTION_SEED,
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     CLI_OPTION_JSON,
     {0},

@@ -1,18 +1,21 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- BERT and MiniLM: LayerNorm with weight and bias, eps 1e-12, after the residual is added. Nothing
--- else reads that sum, so it is not written out.
+-- else reads that sum, so it is neither rounded nor written out. Source: modeling_bert.py of
+-- transformers.
 --
--- Three specs for each model: NAME in f32; NAME_bf16 with the affine part kept in f32; NAME_embed
--- for the embeddings, where no residual is added.
+-- MODEL__post: norm(x + residual). MODEL__embed: the norm of the embeddings, without a residual.
+-- Suffixes _f16 and _f32 of MODEL give the other types.
 
-local function bert(name, hidden)
-  return {
-    spec { name = name, kind = "layer", hidden = hidden, eps = 1e-12, bias = "f32",
-           residual = "f32" },
-    spec { name = name .. "_bf16", kind = "layer", hidden = hidden, eps = 1e-12, x = "bf16",
-           weight = "f32", bias = "f32", residual = "bf16" },
-    spec { name = name .. "_embed", kind = "layer", hidden = hidden, eps = 1e-12, bias = "f32" },
-  }
+local list = {}
+for _, m in ipairs { { "bert_base", 768 }, { "minilm_l6", 384 } } do
+  for _, t in ipairs { { "", "bf16" }, { "_f16", "f16" }, { "_f32", "f32" } } do
+    local name, type = m[1] .. t[1], t[2]
+    list[#list + 1] = {
+      spec { name = name .. "__post", kind = "layer", hidden = m[2], eps = 1e-12, x = type,
+             bias = type, residual = type },
+      spec { name = name .. "__embed", kind = "layer", hidden = m[2], eps = 1e-12, x = type,
+             bias = type },
+    }
+  end
 end
-
-return { bert("bert_base", 768), bert("minilm_l6", 384) }
+return list

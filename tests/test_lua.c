@@ -551,36 +551,43 @@ START_TEST(list_grows_whole_or_not_at_all) {
         strstr(normgen_error(), ":3: name a is the name of another spec that was read before"));
     ck_assert_uint_eq(list.count, 1);
     ck_assert_int_eq(ng_specfile_read("specs/bert.lua", &list), NORMGEN_OK);
-    ck_assert_uint_eq(list.count, 7);
+    ck_assert_uint_eq(list.count, 13);
     ng_spec_list_fini(&list);
 }
 END_TEST
 
 /* ---- the shipped families ---- */
 
-static const char *const shipped[] = {"specs/llama.lua", "specs/bert.lua", "specs/gpt2.lua"};
+static const char *const shipped[] = {"specs/llama.lua",    "specs/qwen.lua", "specs/gemma.lua",
+                                      "specs/deepseek.lua", "specs/olmo.lua", "specs/layer.lua",
+                                      "specs/bert.lua",     "specs/t5.lua",   "specs/mamba2.lua"};
 static const struct {
     const char *name, *text;
 } known[] = {
-    {"llama2_13b", "rms hidden=5120 eps=1e-05 x=f32 y=f32 weight=f32"},
-    {"llama3_8b", "rms hidden=4096 eps=1e-05 x=f32 y=f32 weight=f32"},
-    {"llama3_405b_bf16", "rms hidden=16384 eps=1e-05 x=bf16 y=bf16 weight=bf16 rounding=llama"},
-    {"mixtral_8x22b_bf16_add", "rms hidden=6144 eps=1e-05 x=bf16 y=bf16 weight=bf16 residual=bf16 "
-                               "sum=bf16 rounding=llama"},
-    {"bert_base", "layer hidden=768 eps=1e-12 x=f32 y=f32 weight=f32 bias=f32 residual=f32"},
-    {"minilm_l6_bf16",
-     "layer hidden=384 eps=1e-12 x=bf16 y=bf16 weight=f32 bias=f32 residual=bf16"},
-    {"gpt2", "layer hidden=768 eps=1e-05 x=f32 y=f32 weight=f32 bias=f32"},
-    {"gpt2_xl_bf16_train",
-     "layer hidden=1600 eps=1e-05 x=bf16 y=bf16 weight=bf16 bias=bf16 mean=yes rstd=yes"},
+    {"llama_2_13b_f32__norm", "rms hidden=5120 eps=1e-05 x=f32 y=f32 weight=f32 rounding=llama"},
+    {"llama_3_8b__norm", "rms hidden=4096 eps=1e-05 x=bf16 y=bf16 weight=bf16 rounding=llama"},
+    {"mixtral_8x22b_f16__add", "rms hidden=6144 eps=1e-05 x=f16 y=f16 weight=f16 residual=f16 "
+                               "sum=f16 rounding=llama"},
+    {"qwen3_8b__qk", "rms hidden=128 eps=1e-06 x=bf16 y=bf16 weight=bf16 rounding=llama"},
+    {"gemma_3_1b__qk", "rms hidden=256 eps=1e-06 x=bf16 y=bf16 weight=bf16 offset=1"},
+    {"bert_base__post",
+     "layer hidden=768 eps=1e-12 x=bf16 y=bf16 weight=bf16 bias=bf16 residual=bf16"},
+    {"gpt_2_f32__norm", "layer hidden=768 eps=1e-05 x=f32 y=f32 weight=f32 bias=f32"},
+    {"command_r__norm", "layer hidden=8192 eps=1e-05 x=bf16 y=bf16 weight=bf16"},
+    {"olmo_1_7b__norm", "layer hidden=4096 eps=1e-05 x=bf16 y=bf16 weight=none"},
+    {"mamba2_2p7b__add",
+     "rms hidden=2560 eps=1e-05 x=bf16 y=bf16 weight=bf16 residual=f32 sum=f32"},
 };
+
+static void read_shipped(ng_spec_list *list) {
+    for (size_t i = 0; i < COUNT(shipped); i++)
+        ck_assert_msg(ng_specfile_read(shipped[i], list) == NORMGEN_OK, "%s", normgen_error());
+}
 
 START_TEST(shipped_families_are_known_models) {
     ng_spec_list list = {NULL, 0};
     char text[NORMGEN_SPEC_TEXT];
-    for (size_t i = 0; i < COUNT(shipped); i++)
-        ck_assert_msg(ng_specfile_read(shipped[i], &list) == NORMGEN_OK, "%s", normgen_error());
-    ck_assert_uint_eq(list.count, 27 + 6 + 12);
+    read_shipped(&list);
     for (size_t k = 0; k < COUNT(known); k++) {
         size_t i = 0;
         while (i < list.count && strcmp(list.items[i].name, known[k].name) != 0) i++;
@@ -588,6 +595,35 @@ START_TEST(shipped_families_are_known_models) {
         ng_spec_text(&list.items[i].spec, text);
         ck_assert_str_eq(text, known[k].text);
     }
+    ng_spec_list_fini(&list);
+}
+END_TEST
+
+/* What `--model M` and `--type T` rely on: MODEL__norm in bf16, MODEL_T__norm otherwise. */
+START_TEST(presets_come_in_three_types) {
+    static const struct {
+        const char *suffix;
+        int type;
+    } types[] = {{"_f16", NORMGEN_F16}, {"_f32", NORMGEN_F32}};
+    ng_spec_list list = {NULL, 0};
+    char name[80];
+    size_t models = 0;
+    read_shipped(&list);
+    for (size_t i = 0; i < list.count; i++) {
+        const char *norm = strstr(list.items[i].name, "__");
+        ck_assert_msg(norm != NULL, "%s", list.items[i].name);
+        if (list.items[i].spec.x != NORMGEN_BF16) continue;
+        models++;
+        for (size_t t = 0; t < COUNT(types); t++) {
+            size_t k = 0;
+            snprintf(name, sizeof name, "%.*s%s%s", (int)(norm - list.items[i].name),
+                     list.items[i].name, types[t].suffix, norm);
+            while (k < list.count && strcmp(list.items[k].name, name) != 0) k++;
+            ck_assert_msg(k < list.count, "%s is not there", name);
+            ck_assert_int_eq(list.items[k].spec.x, types[t].type);
+        }
+    }
+    ck_assert_uint_eq(3 * models, list.count);
     ng_spec_list_fini(&list);
 }
 END_TEST
@@ -691,6 +727,7 @@ int main(void) {
     tcase_add_test(t, long_file_and_long_path_are_refused_whole);
     tcase_add_test(t, list_grows_whole_or_not_at_all);
     tcase_add_test(t, shipped_families_are_known_models);
+    tcase_add_test(t, presets_come_in_three_types);
     tcase_add_test(t, every_field_stands_in_the_readme);
     tcase_add_loop_test(t, damaged_files_never_crash_or_hang, 0, (int)COUNT(shipped));
     suite_add_tcase(s, t);
