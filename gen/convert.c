@@ -6,7 +6,7 @@
 
 #include "types.h"
 
-#include <assert.h>
+#include <math.h>
 
 static ng_t vector_of(ng_t element, unsigned n) { return LLVMVectorType(element, n); }
 static ng_t floats(const ng_build *g, unsigned n) { return vector_of(g->t_float, n); }
@@ -23,6 +23,42 @@ static ng_v real_of_float(const ng_lower *l, ng_v v) {
 static ng_v float_of_real(const ng_lower *l, ng_v v) {
     if (l->p->compute == NORMGEN_F32) return v;
     return LLVMBuildFPTrunc(l->g.b, v, floats(&l->g, LLVMGetVectorSize(LLVMTypeOf(v))), "");
+}
+
+/* An element type: from memory form to reals, and back. */
+typedef struct format format;
+struct format {
+    ng_v (*widen)(const ng_lower *l, const format *f, ng_v v_memory);
+    ng_v (*narrow)(const ng_lower *l, const format *f, ng_v v_real);
+    double lowest, highest; /* of integers; highest also of floats of eight bits */
+    uint8_t mantissa;       /* bits of floats of eight bits */
+    int8_t exponent;        /* the smallest, of their normal numbers */
+    uint8_t special, nan;   /* codes: from here on no numbers; what NaN becomes */
+};
+
+static unsigned size_of(ng_v v) { return LLVMGetVectorSize(LLVMTypeOf(v)); }
+
+static ng_v from_f32(const ng_lower *l, const format *f, ng_v v) {
+    (void)f;
+    return real_of_float(l, ng_bitcast(&l->g, v, floats(&l->g, size_of(v))));
+}
+static ng_v to_f32(const ng_lower *l, const format *f, ng_v v) {
+    (void)f;
+    return ng_bitcast(&l->g, float_of_real(l, v), vector_of(l->g.t_i32, size_of(v)));
+}
+
+static ng_v from_f64(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    (void)f;
+    v = ng_bitcast(g, v, vector_of(g->t_double, size_of(v)));
+    return l->p->compute == NORMGEN_F64 ? v : LLVMBuildFPTrunc(g->b, v, floats(g, size_of(v)), "");
+}
+static ng_v to_f64(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    (void)f;
+    if (l->p->compute == NORMGEN_F32)
+        v = LLVMBuildFPExt(g->b, v, vector_of(g->t_double, size_of(v)), "");
+    return ng_bitcast(g, v, vector_of(g->t_i64, size_of(v)));
 }
 
 /* i16 to float and back by way of half. A single element goes as the scalar it is: LLVM 19 for
@@ -43,25 +79,26 @@ static ng_v float_to_half(const ng_build *g, ng_v v, unsigned n) {
     return LLVMBuildInsertElement(g->b, LLVMGetPoison(t), v, ng_i32(g, 0), "");
 }
 
-ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
+static ng_v from_f16(const ng_lower *l, const format *f, ng_v v) {
+    (void)f;
+    return real_of_float(l, half_to_float(&l->g, v, size_of(v)));
+}
+static ng_v to_f16(const ng_lower *l, const format *f, ng_v v) {
+    (void)f;
+    return float_to_half(&l->g, float_of_real(l, v), size_of(v));
+}
+
+static ng_v from_bf16(const ng_lower *l, const format *f, ng_v v) {
     const ng_build *g = &l->g;
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
-    ng_t t_int = vector_of(g->t_i32, n);
-    switch (type) {
-    case NORMGEN_F32: return real_of_float(l, ng_bitcast(g, v, floats(g, n)));
-    case NORMGEN_F64:
-        v = ng_bitcast(g, v, vector_of(g->t_double, n));
-        return l->p->compute == NORMGEN_F64 ? v : LLVMBuildFPTrunc(g->b, v, floats(g, n), "");
-    case NORMGEN_BF16:
-        v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t_int, ""), ng_int_const(t_int, 16), "");
-        return real_of_float(l, ng_bitcast(g, v, floats(g, n)));
-    default: return real_of_float(l, half_to_float(g, v, n));
-    }
+    ng_t t = vector_of(g->t_i32, size_of(v));
+    (void)f;
+    v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t, ""), ng_int_const(t, 16), "");
+    return real_of_float(l, ng_bitcast(g, v, floats(g, size_of(v))));
 }
 
 /* The same operations as ng_to_bf16 in types.h. */
 static ng_v bf16_by_integers(const ng_build *g, ng_v v) {
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    unsigned n = size_of(v);
     ng_t t = vector_of(g->t_i32, n);
     ng_v v_u = ng_bitcast(g, v, t), v_high = LLVMBuildLShr(g->b, v_u, ng_int_const(t, 16), "");
     ng_v v_odd = LLVMBuildAnd(g->b, v_high, ng_int_const(t, 1), "");
@@ -91,7 +128,7 @@ static ng_v bf16_by_instruction(const ng_lower *l, ng_v v) {
                  {16, 256, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.256"},
                  {8, 128, true, "llvm.x86.avx512bf16.cvtne2ps2bf16.128"}};
     const ng_build *g = &l->g;
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    unsigned n = size_of(v);
     for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         if (forms[i].floats != n || forms[i].bits > l->s->vec) continue;
         ng_v args[2] = {v, NULL};
@@ -106,20 +143,113 @@ static ng_v bf16_by_instruction(const ng_lower *l, ng_v v) {
     return NULL;
 }
 
-ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
-    const ng_build *g = &l->g;
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
-    ng_t t_memory = ng_memory_type(g, type, n);
-    if (type == NORMGEN_F64) {
-        if (l->p->compute == NORMGEN_F32)
-            v = LLVMBuildFPExt(g->b, v, vector_of(g->t_double, n), "");
-        return ng_bitcast(g, v, t_memory);
-    }
+static ng_v to_bf16(const ng_lower *l, const format *f, ng_v v) {
+    (void)f;
     v = float_of_real(l, v);
-    if (type == NORMGEN_F32) return ng_bitcast(g, v, t_memory);
-    if (type == NORMGEN_F16) return float_to_half(g, v, n);
     ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(l, v) : NULL;
-    return v_native ? v_native : bf16_by_integers(g, v);
+    return v_native ? v_native : bf16_by_integers(&l->g, v);
+}
+
+/* ---- eight bits ---- */
+
+/* Integers: NaN becomes 0; clamped, then to nearest even. What the clamp of the integer repeats
+ * lets LLVM see that a saturating pack does it. */
+static ng_v to_integer(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v), t_int = vector_of(g->t_i32, size_of(v));
+    ng_v v_low = ng_real_const(t, f->lowest), v_high = ng_real_const(t, f->highest);
+    ng_v v_number = LLVMBuildFCmp(g->b, LLVMRealORD, v, v, "");
+    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v, v_high, ""), v, v_high, "");
+    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOGT, v, v_low, ""), v, v_low, "");
+    ng_t types[2] = {t_int, t};
+    v = ng_intrinsic(g, "llvm.lrint", types, 2, &v, 1);
+    v = LLVMBuildSelect(g->b, v_number, v, LLVMConstNull(t_int), "");
+    ng_v low[2] = {v, ng_int_const(t_int, (uint64_t)(int64_t)f->lowest)};
+    ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t_int, 1, low, 2),
+                    ng_int_const(t_int, (uint64_t)(int64_t)f->highest)};
+    return LLVMBuildTrunc(g->b, ng_intrinsic(g, "llvm.smin", &t_int, 1, high, 2),
+                          vector_of(g->t_i8, size_of(v)), "");
+}
+
+static ng_v from_integer(const ng_lower *l, const format *f, ng_v v) {
+    unsigned n = size_of(v);
+    ng_t t_int = vector_of(l->g.t_i32, n);
+    v = f->lowest < 0 ? LLVMBuildSExt(l->g.b, v, t_int, "") : LLVMBuildZExt(l->g.b, v, t_int, "");
+    return LLVMBuildSIToFP(l->g.b, v, vector_of(l->t_real, n), "");
+}
+
+/* Floats of eight bits. Adding 2^(e+23-mantissa) to a magnitude of exponent e puts its last bit at
+ * the last bit of the f32 sum, which rounds to nearest even; e stops at the smallest exponent, so
+ * subnormals need nothing else. The sum's bits less those of the power count units of the last
+ * place; the exponents below e are worth 2^mantissa units each. */
+static ng_v to_minifloat(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    v = float_of_real(l, v);
+    unsigned n = size_of(v);
+    ng_t t = vector_of(g->t_i32, n);
+    uint32_t drop = 23 - f->mantissa, least = (uint32_t)(127 + f->exponent) << 23;
+    ng_v v_bits = ng_bitcast(g, v, t);
+    ng_v v_size = LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x7fffffff), "");
+    ng_v most[2] = {v_size, ng_int_const(t, ng_bits32((float)f->highest))};
+    ng_v v_m = ng_intrinsic(g, "llvm.umin", &t, 1, most, 2);
+    ng_v from[2] = {v_m, ng_int_const(t, least)};
+    ng_v v_e = LLVMBuildAnd(g->b, ng_intrinsic(g, "llvm.umax", &t, 1, from, 2),
+                            ng_int_const(t, 0x7f800000), "");
+    ng_v v_power = LLVMBuildAdd(g->b, v_e, ng_int_const(t, drop << 23), "");
+    ng_v v_sum = LLVMBuildFAdd(g->b, ng_bitcast(g, v_m, floats(g, n)),
+                               ng_bitcast(g, v_power, floats(g, n)), "");
+    ng_v v_units = LLVMBuildSub(g->b, ng_bitcast(g, v_sum, t), v_power, "");
+    ng_v v_below = LLVMBuildLShr(g->b, LLVMBuildSub(g->b, v_e, ng_int_const(t, least), ""),
+                                 ng_int_const(t, drop), "");
+    ng_v v_code = LLVMBuildAdd(g->b, v_units, v_below, "");
+    ng_v v_nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
+    v_code = LLVMBuildSelect(g->b, v_nan, ng_int_const(t, f->nan), v_code, "");
+    ng_v v_sign = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, v_bits, ng_int_const(t, 24), ""),
+                               ng_int_const(t, 0x80), "");
+    return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, v_code, v_sign, ""), vector_of(g->t_i8, n), "");
+}
+
+/* The exponent is moved by a multiplication with a power of two; codes from the format's `special`
+ * on are infinities and NaN. */
+static ng_v from_minifloat(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned n = size_of(v);
+    ng_t t = vector_of(g->t_i32, n);
+    ng_v v_bits = LLVMBuildZExt(g->b, v, t, "");
+    ng_v v_code = LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x7f), "");
+    ng_v v_size = LLVMBuildShl(g->b, v_code, ng_int_const(t, 23 - f->mantissa), "");
+    ng_v v_number = LLVMBuildFMul(g->b, ng_bitcast(g, v_size, floats(g, n)),
+                                  ng_real_const(floats(g, n), ldexp(1, 126 + f->exponent)), "");
+    ng_v v_special = LLVMBuildOr(g->b, v_size, ng_int_const(t, 0x7f800000), "");
+    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntUGE, v_code, ng_int_const(t, f->special), "");
+    v_size = LLVMBuildSelect(g->b, v_is, v_special, ng_bitcast(g, v_number, t), "");
+    ng_v v_sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x80), ""),
+                               ng_int_const(t, 24), "");
+    return real_of_float(l, ng_bitcast(g, LLVMBuildOr(g->b, v_size, v_sign, ""), floats(g, n)));
+}
+
+/* ---- the types ---- */
+
+/* How a type is made from floats or reals and back, and what those functions need to know. */
+static const format formats[NG_TYPE_COUNT] = {
+    [NORMGEN_F32] = {from_f32, to_f32},
+    [NORMGEN_F64] = {from_f64, to_f64},
+    [NORMGEN_BF16] = {from_bf16, to_bf16},
+    [NORMGEN_F16] = {from_f16, to_f16},
+    [NORMGEN_I8] = {from_integer, to_integer, .lowest = -128, .highest = 127},
+    [NORMGEN_U8] = {from_integer, to_integer, .lowest = 0, .highest = 255},
+    [NORMGEN_E4M3] = {from_minifloat, to_minifloat, .highest = 448, .mantissa = 3, .exponent = -6,
+                      .special = 0x7f, .nan = 0x7f},
+    [NORMGEN_E5M2] = {from_minifloat, to_minifloat, .highest = 57344, .mantissa = 2,
+                      .exponent = -14, .special = 0x7c, .nan = 0x7e},
+};
+
+ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
+    return formats[type].widen(l, &formats[type], v);
+}
+
+ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
+    return formats[type].narrow(l, &formats[type], v);
 }
 
 /* ---- parts of vectors ---- */

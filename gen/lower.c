@@ -124,11 +124,17 @@ static void rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current,
     }
 }
 
+/* The last pass that goes over elements: meanwhile the next block is prefetched. */
+static int prefetching_pass(const ng_lower *l) {
+    int last = l->p->passes - 1;
+    return l->limit || l->p->width[last] ? last : last - 1;
+}
+
 static void all_passes(ng_lower *l, ng_rows *rows, position after) {
     ng_rows to_come = {0};
     for (int pass = l->limit ? l->p->passes - 1 : 0; pass < l->p->passes; pass++) {
         ng_work work = {.rows = rows, .pass = pass};
-        if (l->s->prefetch != NG_PREFETCH_NONE && pass == l->p->passes - 1) {
+        if (l->s->prefetch != NG_PREFETCH_NONE && pass == prefetching_pass(l)) {
             rows_to_prefetch(l, &to_come, rows, after);
             work.prefetch = &to_come;
         }
@@ -248,7 +254,9 @@ static void start_types(ng_lower *l) {
     l->t_real = wide ? g->t_double : g->t_float;
     l->t_int = wide ? g->t_i64 : g->t_i32;
     l->t_vec = LLVMVectorType(l->t_real, (unsigned)l->vector);
+    l->slice = ng_schedule_slice(l->p, l->s);
     ng_program_demand(l->p, l->s->keep, l->passes);
+    ng_groups_find(l);
     for (int j = 0; j < l->p->keeps; j++) l->unrolled = l->unrolled || l->s->keep[j] == NG_REGS;
     if (l->limit) l->unrolled = false;
 }
@@ -273,7 +281,9 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     const ng_build *g = &l->g;
     ng_rows rows = {0};
     start_types(l);
-    bool ok = reserve_registers(l, &rows);
+    /* Two works may be at a slice together. */
+    l->pool = calloc((size_t)(2 * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
+    bool ok = l->pool && reserve_registers(l, &rows);
     if (ok) {
         start_function(l, symbol);
         load_arguments(l);
@@ -288,5 +298,6 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
         LLVMBuildRetVoid(g->b);
     }
     for (int j = 0; j < NG_MAX_KEEP; j++) free(rows.kept[j]);
+    free(l->pool);
     return ok;
 }

@@ -3,6 +3,7 @@
  *   lower.c    the function: blocks of rows, addressing, overlap
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
+ *   spans.c    operations that look at other elements of the slice
  *   reduce.c   accumulators, the binary counter over segments, the fold over lanes
  *   convert.c  memory types to and from the compute type
  *   move.c     the limit
@@ -15,8 +16,10 @@
 #include "schedule.h"
 
 enum {
-    MAX_BLOCK = 8,          /* rows worked on together */
-    MAX_SLICE = 4,          /* vectors of a slice */
+    MAX_BLOCK = 8,   /* rows worked on together */
+    MAX_VECTOR = 16, /* elements of a vector of the compute type */
+    MAX_SLICE = 128, /* vectors of a slice: a span of 256 elements of f64, 128 bits */
+    MAX_SLICE_ELEMENTS = 256,
     MAX_REDUCTIONS = 8,     /* of one pass */
     MAX_LANE_VECTORS = 128, /* 256 lanes of f64 in 128-bit vectors */
     STAGE = 16              /* vectors of the buffer of store=staged */
@@ -30,9 +33,11 @@ typedef struct ng_lower {
     const ng_isa *isa;
     bool limit; /* move bytes, compute nothing */
     int vector; /* elements of a vector of the compute type */
+    int slice;  /* vectors of a whole slice */
     int real_bytes;
     ng_t t_real, t_vec, t_int;   /* compute type, a vector of it, the integer of its size */
     uint16_t passes[NG_MAX_OPS]; /* in which passes an operation is computed under this schedule */
+    uint8_t group[NG_MAX_OPS];   /* neighbours that have one elem value: 1, or a group */
     bool unrolled;               /* no loops over elements: some value is kept in registers */
     ng_v v_args, v_first, v_last, v_per_outer;
     ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
@@ -40,6 +45,8 @@ typedef struct ng_lower {
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
     ng_v counter;              /* stack array for the binary counter of segment sums */
+    ng_v *pool;                /* room for the values of the slices at hand */
+    size_t pooled;             /* of it in use */
 } ng_lower;
 
 /* A block of rows being worked on, and what is known about it so far. */
@@ -53,11 +60,11 @@ typedef struct ng_rows {
     ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
 } ng_rows;
 
-/* Some neighbouring elements: whole vectors, then perhaps a part of one. */
+/* Some neighbouring elements, whole spans of them: whole vectors, then perhaps a part of one. */
 typedef struct ng_slice {
     ng_v v_at;   /* index of the first element */
     int64_t at;  /* the same when it is known (unrolled), else its offset in the loop's step */
-    int vectors; /* 1 to MAX_SLICE, the partial one included */
+    int vectors; /* 1 to the lowering's slice, the partial one included */
     int partial; /* elements of the last vector when it is partial, else 0 */
 } ng_slice;
 
@@ -77,12 +84,19 @@ typedef struct ng_values {
     ng_lower *l;
     const ng_work *work;
     ng_slice slice;
-    ng_v memo[NG_MAX_OPS][MAX_BLOCK][MAX_SLICE];
+    ng_v *memo[NG_MAX_OPS][MAX_BLOCK]; /* slice.vectors each, in the lowering's pool */
+    ng_v group[NG_MAX_OPS][MAX_BLOCK]; /* one element for each group of the slice: see spans.c */
 } ng_values;
 void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice);
 /* Elem value of operation i for a row of the block: an array of slice.vectors vectors. Evaluated
  * once per slice. */
 const ng_v *ng_value(ng_values *e, int i, int row);
+/* Number of the crossing value that operation i is, when the schedule keeps it; else -1. */
+int ng_kept_as(const ng_lower *l, int i);
+/* One operation on vectors of type t; a: operands. */
+ng_v ng_arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a);
+/* Loads the slice of a stream's row, converted. */
+void ng_load_slice(ng_values *e, int stream, int row, const ng_slice *slice, ng_v *out);
 /* Computes the scalars that the pass needs, and their broadcasts, where the builder stands. */
 void ng_prepare_scalars(ng_lower *l, const ng_work *work);
 /* Scalar value of operation i: <rows x real>. */
@@ -96,7 +110,20 @@ void ng_store_scalars(ng_lower *l, ng_rows *rows);
 ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,
                         const ng_slice *slice, int k);
 
+/* spans.c */
+int64_t ng_slice_elements(const ng_lower *l, const ng_slice *slice);
+/* Fills l->group. */
+void ng_groups_find(ng_lower *l);
+/* Whether the operation looks at other elements, or has one value for a group of them. */
+bool ng_spans(const ng_lower *l, int i);
+/* Values of such an operation for a row. */
+void ng_span_value(ng_values *e, int i, int row, ng_v *out);
+/* The value of each group of `per` elements of the slice, in a vector that may be longer. */
+ng_v ng_group_values(ng_values *e, int i, int row, int64_t per);
+
 /* reduce.c */
+/* Folds n vectors, a power of two, in halves: <n x real>. */
+ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n);
 typedef struct ng_reductions {
     int n;
     struct {

@@ -2,14 +2,13 @@
 /* The limit: the fastest way to move a spec's bytes, as a kernel with the same loops and stores but
  * no arithmetic. In each slice every byte of every input row is loaded and every byte of every
  * output row is stored; vectors loaded in excess are ORed into stored ones, and loaded ones repeat
- * where the outputs are wider. */
+ * where the outputs are wider. Rows are those that every row has of its own: what rows share and
+ * single values are left out. */
 #include "lower.h"
 
-#include "types.h"
-
 enum {
-    MOST = 256 /* pieces of one slice and stream: 64 elements of 8 bytes, in the worst case byte by
-                  byte */
+    MOST = 160 /* pieces of one slice and stream: 256 elements of 8 bytes in vectors of 16, and what
+                  is left */
 };
 
 typedef struct piece {
@@ -33,10 +32,20 @@ static ng_t piece_type(const ng_lower *l, int64_t bytes) {
 static ng_v place(ng_lower *l, const ng_rows *rows, int stream, int row, ng_v v_at,
                   int64_t offset) {
     const ng_build *g = &l->g;
-    ng_v v_bytes =
-        LLVMBuildMul(g->b, v_at, ng_i64(g, ng_types[l->p->stream[stream].type].bytes), "");
+    const ng_stream *s = &l->p->stream[stream];
+    ng_v v_block = LLVMBuildUDiv(g->b, v_at, ng_i64(g, s->block), "");
+    ng_v v_bytes = LLVMBuildMul(g->b, v_block, ng_i64(g, s->block_bytes), "");
     ng_v v = ng_offset(g, rows->base[stream][row], v_bytes);
     return ng_offset(g, v, ng_i64(g, offset));
+}
+
+/* A stream with elements for every row, in or out. */
+static bool moves(const ng_stream *s, bool out) {
+    return s->out == out && s->rows == NG_EACH && (s->width == NG_HIDDEN || s->width == NG_BLOCKS);
+}
+
+static int cut_stream(const ng_lower *l, const ng_stream *s, int64_t elements, piece *pieces) {
+    return cut(elements / s->block * s->block_bytes, l->s->vec / 8, pieces);
 }
 
 static int load_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements,
@@ -44,9 +53,8 @@ static int load_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_
     int n = 0;
     piece pieces[MOST];
     for (int s = 0; s < l->p->streams; s++) {
-        const ng_stream *stream = &l->p->stream[s];
-        if (stream->out || !ng_stream_moves(stream)) continue;
-        int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
+        if (!moves(&l->p->stream[s], false)) continue;
+        int count = cut_stream(l, &l->p->stream[s], elements, pieces);
         for (int i = 0; i < count; i++)
             loaded[n++] = ng_load(&l->g, piece_type(l, pieces[i].bytes),
                                   place(l, rows, s, row, v_at, pieces[i].offset), 1);
@@ -67,21 +75,22 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
                       ng_v *loaded, int n) {
     int used = 0, stores = 0, total = 0;
     piece pieces[MOST];
+    for (int s = 0; s < l->p->streams; s++)
+        if (moves(&l->p->stream[s], true))
+            total += cut_stream(l, &l->p->stream[s], elements, pieces);
+    for (int i = 0; i < n && total == 0; i++)
+        LLVMSetVolatile(loaded[i], true); /* nothing is stored */
     for (int s = 0; s < l->p->streams; s++) {
         const ng_stream *stream = &l->p->stream[s];
-        if (stream->out && ng_stream_moves(stream))
-            total += cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
-    }
-    for (int s = 0; s < l->p->streams; s++) {
-        const ng_stream *stream = &l->p->stream[s];
-        if (!stream->out || !ng_stream_moves(stream)) continue;
-        int count = cut(elements * ng_types[stream->type].bytes, l->s->vec / 8, pieces);
+        if (!moves(stream, true)) continue;
+        int count = cut_stream(l, stream, elements, pieces);
         for (int i = 0; i < count; i++, stores++) {
             ng_v v = fit(l, loaded[used++ % n], pieces[i].bytes);
             for (int j = stores + total; j < n; j += total) /* surplus loads */
                 v = LLVMBuildOr(l->g.b, v, fit(l, loaded[j], pieces[i].bytes), "");
             ng_v v_ptr = place(l, rows, s, row, v_at, pieces[i].offset);
-            if (l->s->store != NG_STORE_CACHED && pieces[i].bytes == l->s->vec / 8)
+            if (l->s->store != NG_STORE_CACHED && stream->block == 1 &&
+                pieces[i].bytes == l->s->vec / 8)
                 ng_store_stream(l, v, v_ptr);
             else
                 ng_store(&l->g, v, v_ptr, 1);
@@ -90,7 +99,7 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
 }
 
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements) {
-    ng_v loaded[2 * MOST];
+    ng_v loaded[NORMGEN_MAX_STREAMS * MOST];
     int n = load_all(l, rows, row, v_at, elements, loaded);
     store_all(l, rows, row, v_at, elements, loaded, n);
 }

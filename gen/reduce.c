@@ -52,7 +52,7 @@ static unsigned acc_index(const ng_reductions *r, const ng_work *work, int item,
 }
 
 ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b) {
-    if (code != NG_AMAX) return LLVMBuildFAdd(l->g.b, v_a, v_b, "");
+    if (code != NG_AMAX && code != NG_GAMAX) return LLVMBuildFAdd(l->g.b, v_a, v_b, "");
     ng_t t = LLVMTypeOf(v_a), t_bits = LLVMVectorType(l->t_int, ng_vector_size(t));
     ng_v args[2] = {ng_bitcast(&l->g, v_a, t_bits), ng_bitcast(&l->g, v_b, t_bits)};
     return ng_bitcast(&l->g, ng_intrinsic(&l->g, "llvm.umax", &t_bits, 1, args, 2), t);
@@ -160,14 +160,15 @@ static ng_v halve(ng_lower *l, int code, ng_v v_a, ng_v v_b, unsigned width) {
                       ng_shuffle(&l->g, v_a, v_b, high, n));
 }
 
-/* Folds one vector of each row to <rows x real>. Rows share the vectors on the way: the additions
- * of each row are the rule's, only side by side. */
-static ng_v fold_rows(ng_lower *l, int code, ng_v *v, int rows) {
+/* Rows (or groups) share the vectors on the way: the additions of each are the rule's, only side by
+ * side. */
+ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n) {
     unsigned width = (unsigned)l->vector;
-    for (; rows > 1 && width > 1; rows /= 2, width /= 2)
-        for (int i = 0; i < rows / 2; i++) v[i] = halve(l, code, v[2 * i], v[2 * i + 1], width);
-    for (; width > 1; width /= 2) v[0] = halve(l, code, v[0], NULL, width);
-    return ng_concat_all(&l->g, v, (unsigned)rows);
+    for (; n > 1 && width > 1; n /= 2, width /= 2)
+        for (int i = 0; i < n / 2; i++) v[i] = halve(l, code, v[2 * i], v[2 * i + 1], width);
+    for (; width > 1; width /= 2)
+        for (int i = 0; i < n; i++) v[i] = halve(l, code, v[i], NULL, width);
+    return ng_concat_all(&l->g, v, (unsigned)n);
 }
 
 static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
@@ -180,7 +181,7 @@ static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
             for (unsigned j = 0; j < half; j++) acc[j] = ng_combine(l, code, acc[j], acc[j + half]);
         v[row] = acc[0];
     }
-    w->rows->scalar[r->item[item].op] = fold_rows(l, code, v, w->rows->n);
+    w->rows->scalar[r->item[item].op] = ng_fold(l, code, v, w->rows->n);
 }
 
 void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail) {

@@ -19,7 +19,10 @@ typedef struct sweep {
     ng_reductions r;
 } sweep;
 
-static int64_t step_of(const ng_lower *l) { return l->p->lanes < 64 ? 64 : l->p->lanes; }
+static int64_t step_of(const ng_lower *l) {
+    int64_t step = l->p->lanes < 64 ? 64 : l->p->lanes, slice = (int64_t)l->slice * l->vector;
+    return step < slice ? slice : step; /* a slice of an odd size is a whole row */
+}
 
 /* ---- one slice ---- */
 
@@ -63,7 +66,7 @@ static void begin_slice(sweep *w, int index, ng_values *e, ng_slice s, int64_t e
  * before all stores: a load that follows a store to an address with the same last twelve bits, as
  * the rows of a block often have, waits for it. */
 static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
-    int64_t vector = w->l->vector, most = MAX_SLICE * vector;
+    int64_t vector = w->l->vector, most = w->l->slice * vector;
     ng_values e[2];
     for (int64_t from = 0; from < elements; from += most) {
         int64_t n = elements - from < most ? elements - from : most;
@@ -71,6 +74,7 @@ static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
                       .at = at + from,
                       .vectors = (int)((n + vector - 1) / vector),
                       .partial = (int)(n % vector)};
+        w->l->pooled = 0;
         for (int index = 0; index < w->works; index++) begin_slice(w, index, &e[index], s, n);
         for (int index = 0; index < w->works && !w->l->limit; index++)
             for (int row = 0; row < w->work[index].rows->n; row++) ng_store_slice(&e[index], row);
@@ -89,6 +93,10 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
                         count - from < step ? count - from : step);
         return;
     }
+    if (count <= step) {
+        elements_at(w, v_from, 0, count);
+        return;
+    }
     if (whole) {
         ng_loop loop;
         ng_v v_end = LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), "");
@@ -105,8 +113,8 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
 static void run_segments(sweep *w) {
     ng_lower *l = w->l;
     const ng_build *g = &l->g;
-    int64_t hidden = l->p->hidden, whole = hidden > NG_SEGMENT ? hidden / NG_SEGMENT : 0;
-    int64_t tail = hidden - whole * NG_SEGMENT;
+    int64_t width = l->p->width[w->work[0].pass];
+    int64_t whole = width > NG_SEGMENT ? width / NG_SEGMENT : 0, tail = width - whole * NG_SEGMENT;
     if (whole && l->unrolled) {
         for (int64_t s = 0; s < whole; s++) {
             ng_reductions_zero(l, &w->r);
@@ -138,7 +146,7 @@ void ng_sweep(ng_lower *l, const ng_work *work, int works) {
     }
     if (w.r.n)
         run_segments(&w);
-    else
+    else if (l->limit || l->p->width[work[0].pass])
         run(&w, ng_i64(&l->g, 0), 0, l->p->hidden);
     for (int i = 0; i < works && !l->limit; i++)
         if (work[i].pass == l->p->passes - 1) ng_store_scalars(l, work[i].rows);

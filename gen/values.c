@@ -23,8 +23,7 @@ static ng_v select_if(const ng_lower *l, ng_v v_condition, const ng_v *a) {
     return LLVMBuildSelect(l->g.b, v_condition, a[2], a[3], "");
 }
 
-/* a: operands, all of vector type t. */
-static ng_v arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
+ng_v ng_arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
     const ng_build *g = &l->g;
     ng_t t_bits = LLVMVectorType(l->t_int, LLVMGetVectorSize(t));
     uint64_t k = (uint64_t)(int64_t)op->k;
@@ -41,6 +40,11 @@ static ng_v arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
     case NG_FMA: return ng_intrinsic(g, "llvm.fma", &t, 1, a, 3);
     case NG_SQRT: return ng_intrinsic(g, "llvm.sqrt", &t, 1, a, 1);
     case NG_NEG: return LLVMBuildFNeg(g->b, a[0], "");
+    case NG_RINT: return ng_intrinsic(g, "llvm.rint", &t, 1, a, 1);
+    case NG_ABS: return ng_intrinsic(g, "llvm.fabs", &t, 1, a, 1);
+    case NG_AND: return real_of(l, LLVMBuildAnd(g->b, v_a, v_b, ""));
+    case NG_OR: return real_of(l, LLVMBuildOr(g->b, v_a, v_b, ""));
+    case NG_XOR: return real_of(l, LLVMBuildXor(g->b, v_a, v_b, ""));
     case NG_SELLT: return select_if(l, LLVMBuildFCmp(g->b, LLVMRealOLT, a[0], a[1], ""), a);
     case NG_ROUND: return ng_widen(l, op->type, ng_narrow(l, op->type, a[0]));
     case NG_SHL: return real_of(l, LLVMBuildShl(g->b, v_a, ng_int_const(t_bits, k), ""));
@@ -74,7 +78,7 @@ ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i) {
     assert(op->scalar && !ng_op_reduces(op));
     if (op->code == NG_PEEK) return rows->scalar[i] = peek(l, rows, op);
     for (int j = 0; j < ng_op_operands(op); j++) a[j] = ng_scalar(l, rows, op->a[j]);
-    return rows->scalar[i] = arithmetic(l, op, LLVMVectorType(l->t_real, (unsigned)rows->n), a);
+    return rows->scalar[i] = ng_arithmetic(l, op, LLVMVectorType(l->t_real, (unsigned)rows->n), a);
 }
 
 void ng_prepare_scalars(ng_lower *l, const ng_work *work) {
@@ -131,21 +135,20 @@ ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row, c
     return address(l, rows->base[stream][row], s, k, ng_types[l->p->stream[stream].type].bytes);
 }
 
-static void load_elements(ng_values *e, int stream, int row, ng_v *out) {
+void ng_load_slice(ng_values *e, int stream, int row, const ng_slice *slice, ng_v *out) {
     ng_lower *l = e->l;
     int type = l->p->stream[stream].type;
     unsigned n = (unsigned)l->vector;
-    for (int k = 0; k < e->slice.vectors; k++) {
-        ng_v v_ptr = ng_element_address(l, e->work->rows, stream, row, &e->slice, k);
-        ng_v v = is_partial(&e->slice, k)
-                     ? ng_load_partial(l, type, v_ptr, n, (unsigned)e->slice.partial)
+    for (int k = 0; k < slice->vectors; k++) {
+        ng_v v_ptr = ng_element_address(l, e->work->rows, stream, row, slice, k);
+        ng_v v = is_partial(slice, k)
+                     ? ng_load_partial(l, type, v_ptr, n, (unsigned)slice->partial)
                      : ng_load(&l->g, ng_memory_type(&l->g, type, n), v_ptr, ng_types[type].bytes);
         out[k] = ng_widen(l, type, v);
     }
 }
 
-/* Number of the crossing value that operation i is, when the schedule keeps it; else -1. */
-static int kept_as(const ng_lower *l, int i) {
+int ng_kept_as(const ng_lower *l, int i) {
     for (int j = 0; j < l->p->keeps; j++)
         if (l->p->keep[j] == i && l->s->keep[j] != NG_RECOMPUTE) return j;
     return -1;
@@ -168,7 +171,7 @@ static ng_v *register_place(const ng_values *e, int j, int row) {
 static void recall(ng_values *e, int j, int row, ng_v *out) {
     ng_lower *l = e->l;
     if (l->s->keep[j] == NG_RELOAD) {
-        load_elements(e, l->p->op[ng_program_reload_store(l->p, j)].stream, row, out);
+        ng_load_slice(e, l->p->op[ng_program_reload_store(l->p, j)].stream, row, &e->slice, out);
         return;
     }
     for (int k = 0; k < e->slice.vectors; k++)
@@ -196,20 +199,30 @@ static void compute(ng_values *e, int i, int row, ng_v *out) {
         ng_v a[4];
         for (int j = 0; j < ng_op_operands(op); j++)
             a[j] = elements[j] ? elements[j][k] : e->work->rows->splat[op->a[j]][row];
-        out[k] = arithmetic(l, op, l->t_vec, a);
+        out[k] = ng_arithmetic(l, op, l->t_vec, a);
     }
+}
+
+/* Room for the vectors of one value. */
+static ng_v *take(ng_values *e) {
+    ng_v *out = e->l->pool + e->l->pooled;
+    e->l->pooled += (size_t)e->slice.vectors;
+    return out;
 }
 
 const ng_v *ng_value(ng_values *e, int i, int row) {
     const ng_op *op = &e->l->p->op[i];
-    int at = op->shared ? 0 : row, j = kept_as(e->l, i);
+    int at = op->shared ? 0 : row, j = ng_kept_as(e->l, i);
     ng_v *out = e->memo[i][at];
-    if (out[0]) return out;
+    if (out) return out;
+    out = e->memo[i][at] = take(e);
     bool later = e->work->pass > ng_op_first_pass(op);
     if (j >= 0 && later)
         recall(e, j, row, out);
+    else if (ng_spans(e->l, i))
+        ng_span_value(e, i, row, out);
     else if (op->code == NG_LOAD)
-        load_elements(e, op->stream, row, out);
+        ng_load_slice(e, op->stream, row, &e->slice, out);
     else
         compute(e, i, row, out);
     if (j >= 0 && !later) remember(e, j, row, out);
@@ -233,21 +246,81 @@ static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
                         ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)from * bytes)));
 }
 
+/* Elements that follow one another in memory: whole vectors `from` to `to`, from a pointer on. */
+static void store_whole(ng_values *e, const ng_op *op, int from, int to, ng_v v_ptr,
+                        const ng_v *v) {
+    ng_lower *l = e->l;
+    int group = group_of(l, op->type), bytes = ng_types[op->type].bytes, n;
+    bool stream = ng_schedule_streams(l->p, l->s, op);
+    for (int k = from; k < to; k += n) {
+        for (n = group; k + n > to;) n /= 2;
+        ng_v v_to = ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)(k - from) * l->vector * bytes));
+        ng_v v_memory = ng_narrow(l, op->type, ng_concat_all(&l->g, v + k, (unsigned)n));
+        if (stream && n * l->vector * bytes * 8 >= l->s->vec)
+            stream_vectors(l, v_memory, v_to);
+        else
+            ng_store(&l->g, v_memory, v_to, (unsigned)bytes);
+    }
+}
+
 static void store_elements(ng_values *e, const ng_op *op, int row, const ng_v *v) {
     ng_lower *l = e->l;
-    int group = group_of(l, op->type), whole = e->slice.vectors - (e->slice.partial ? 1 : 0), n;
-    bool stream = ng_schedule_streams(l->p, l->s, op);
-    for (int k = 0; k < e->slice.vectors; k += n) {
-        n = k + group <= whole ? group : 1;
-        ng_v v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, k);
-        ng_v v_memory = ng_narrow(l, op->type, ng_concat_all(&l->g, v + k, (unsigned)n));
-        if (is_partial(&e->slice, k))
-            ng_store_partial(l, op->type, v_memory, v_ptr, (unsigned)e->slice.partial);
-        else if (stream && n * l->vector * ng_types[op->type].bytes * 8 >= l->s->vec)
-            stream_vectors(l, v_memory, v_ptr);
+    int last = e->slice.vectors - 1;
+    ng_v v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, 0);
+    store_whole(e, op, 0, e->slice.vectors - (e->slice.partial ? 1 : 0), v_ptr, v);
+    if (!e->slice.partial) return;
+    v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, last);
+    ng_store_partial(l, op->type, ng_narrow(l, op->type, v[last]), v_ptr,
+                     (unsigned)e->slice.partial);
+}
+
+/* Where a field of the slice's block number `block` lies in a stream of blocks. */
+static ng_v field_address(ng_values *e, const ng_op *op, int row, int64_t block) {
+    const ng_build *g = &e->l->g;
+    const ng_stream *s = &e->l->p->stream[op->stream];
+    ng_v v_first = LLVMBuildUDiv(g->b, e->slice.v_at, ng_i64(g, s->block), "");
+    ng_v v_at = LLVMBuildMul(g->b, v_first, ng_i64(g, s->block_bytes), "");
+    ng_v v_ptr = ng_offset(g, e->work->rows->base[op->stream][row], v_at);
+    return ng_offset(g, v_ptr, ng_i64(g, block * s->block_bytes + op->at));
+}
+
+/* One value of each group: side by side when the stream holds nothing else. */
+static void store_groups(ng_values *e, const ng_op *op, int row) {
+    ng_lower *l = e->l;
+    const ng_build *g = &l->g;
+    const ng_stream *s = &l->p->stream[op->stream];
+    unsigned bytes = ng_types[op->type].bytes;
+    int64_t n = ng_slice_elements(l, &e->slice) / op->per, in_block = s->block / op->per;
+    ng_v v = ng_narrow(l, op->type, ng_group_values(e, op->a[0], row, op->per));
+    if (s->block_bytes == in_block * bytes) {
+        ng_v v_ptr = field_address(e, op, row, 0);
+        if (n == LLVMGetVectorSize(LLVMTypeOf(v)))
+            ng_store(g, v, v_ptr, bytes);
         else
-            ng_store(&l->g, v_memory, v_ptr, ng_types[op->type].bytes);
+            ng_store_partial(l, op->type, v, v_ptr, (unsigned)n);
+        return;
     }
+    for (int64_t i = 0; i < n; i++) {
+        ng_v v_ptr =
+            ng_offset(g, field_address(e, op, row, i / in_block), ng_i64(g, i % in_block * bytes));
+        ng_store(g, LLVMBuildExtractElement(g->b, v, ng_i32(g, (int32_t)i), ""), v_ptr, 1);
+    }
+}
+
+static void store_blocks(ng_values *e, const ng_op *op, int row, const ng_v *v) {
+    int64_t each = e->l->p->stream[op->stream].block;
+    int vectors = (int)(each / e->l->vector);
+    for (int k = 0; k < e->slice.vectors; k += vectors)
+        store_whole(e, op, k, k + vectors, field_address(e, op, row, k / vectors), v);
+}
+
+static void store_value(ng_values *e, const ng_op *op, int row) {
+    if (op->per > 1)
+        store_groups(e, op, row);
+    else if (e->l->p->stream[op->stream].block > 1)
+        store_blocks(e, op, row, ng_value(e, op->a[0], row));
+    else
+        store_elements(e, op, row, ng_value(e, op->a[0], row));
 }
 
 /* The pass that a store is made in: the last one, unless its value is reloaded later. */
@@ -258,19 +331,23 @@ static int store_pass(const ng_lower *l, int i) {
     return l->p->passes - 1;
 }
 
+static bool stores_here(const ng_values *e, int i) {
+    const ng_op *op = &e->l->p->op[i];
+    return op->code == NG_STORE && !op->scalar && store_pass(e->l, i) == e->work->pass;
+}
+
 void ng_evaluate_stores(ng_values *e, int row) {
     const ng_program *p = e->l->p;
-    for (int i = 0; i < p->ops; i++)
-        if (p->op[i].code == NG_STORE && !p->op[i].scalar && store_pass(e->l, i) == e->work->pass)
+    for (int i = 0; i < p->ops; i++) {
+        if (!stores_here(e, i)) continue;
+        if (p->op[i].per > 1)
+            ng_group_values(e, p->op[i].a[0], row, p->op[i].per);
+        else
             ng_value(e, p->op[i].a[0], row);
+    }
 }
 
 void ng_store_slice(ng_values *e, int row) {
-    const ng_program *p = e->l->p;
-    const ng_v *v[NG_MAX_OPS] = {NULL};
-    for (int i = 0; i < p->ops; i++) /* all loads of this place before all stores */
-        if (p->op[i].code == NG_STORE && !p->op[i].scalar && store_pass(e->l, i) == e->work->pass)
-            v[i] = ng_value(e, p->op[i].a[0], row);
-    for (int i = 0; i < p->ops; i++)
-        if (v[i]) store_elements(e, &p->op[i], row, v[i]);
+    for (int i = 0; i < e->l->p->ops; i++)
+        if (stores_here(e, i)) store_value(e, &e->l->p->op[i], row);
 }

@@ -205,6 +205,17 @@ int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
     return s->vec / 8 / ng_types[p->compute].bytes;
 }
 
+int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
+    int vector = ng_schedule_vector(p, s), slice = (p->span + vector - 1) / vector;
+    if (slice < 4) slice = 4;
+    for (int i = 0; i < p->ops; i++) {
+        int each = ng_types[p->op[i].type].bytes;
+        if (p->op[i].code != NG_STORE || p->op[i].scalar) continue;
+        if (slice < ng_types[p->compute].bytes / each) slice = ng_types[p->compute].bytes / each;
+    }
+    return slice;
+}
+
 static bool uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
     for (int j = 0; j < p->keeps; j++)
         if (s->keep[j] == r) return true;
@@ -213,6 +224,7 @@ static bool uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
 
 bool ng_schedule_streams(const ng_program *p, const ng_schedule *s, const ng_op *store) {
     if (s->store == NG_STORE_CACHED || store->scalar) return false;
+    if (p->stream[store->stream].block > 1) return false; /* not a multiple of vectors */
     for (int j = 0; j < p->keeps; j++) {
         int from = s->keep[j] == NG_RELOAD ? ng_program_reload_store(p, j) : -1;
         if (from >= 0 && &p->op[from] == store) return false;
@@ -248,6 +260,8 @@ static int64_t pass_size(const ng_program *p, const uint16_t *passes, int pass) 
  * the row. */
 static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unrolled) {
     int64_t vector = ng_schedule_vector(p, s), step = p->lanes < 64 ? 64 : p->lanes;
+    int64_t slice = ng_schedule_slice(p, s) * vector;
+    if (step < slice) step = slice;
     int64_t whole = p->hidden > NG_SEGMENT ? p->hidden / NG_SEGMENT * NG_SEGMENT : 0,
             tail = p->hidden - whole;
     if (unrolled) return (p->hidden + vector - 1) / vector;
@@ -264,15 +278,22 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     return pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
 }
 
+static int first_pass_of(const ng_program *p, int j) {
+    return ng_op_first_pass(&p->op[p->keep[j]]);
+}
+
 /* Why the residency of crossing value j is not legal, or NULL. */
 static const char *keep_problem(const ng_program *p, const ng_schedule *s, int j) {
+    if (s->keep[j] == NG_RECOMPUTE) return NULL;
+    if (p->width[first_pass_of(p, j)] != p->hidden)
+        return "keep: the value's first pass does not go over the whole row";
     if (s->keep[j] != NG_RELOAD) return NULL;
     if (ng_program_reload_store(p, j) < 0) return "keep=reload: no output holds the value exactly";
     /* The output is written in the value's first pass and may be an input of this call: after that
      * pass no input may be read. */
     uint16_t passes[NG_MAX_OPS];
     ng_program_demand(p, s->keep, passes);
-    int first = ng_op_first_pass(&p->op[p->keep[j]]);
+    int first = first_pass_of(p, j);
     for (int i = 0; i < p->ops; i++)
         if (p->op[i].code == NG_LOAD && !p->op[i].shared && passes[i] >> (first + 1))
             return "keep=reload: an input is read again after the output is written";
@@ -293,6 +314,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     }
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
     if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
+    if (s->overlap && p->width[0] != p->width[p->passes - 1])
+        return "overlap: first and last pass go over different elements";
     if (s->overlap && uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
     if (s->overlap && s->prefetch == NG_PREFETCH_NEXT)
         return "overlap: the next block is loaded anyway, prefetch=next gains nothing";

@@ -62,6 +62,9 @@ bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
                          const ng_op *store);
 /* Estimated number of vector instructions in the code. */
 int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
+/* Vectors of the compute type worked on at a time: whole spans, and enough for a whole vector of
+ * the narrowest output. */
+int ng_schedule_slice(const ng_program *program, const ng_schedule *schedule);
 /* Elements of one vector of the compute type. */
 int ng_schedule_vector(const ng_program *program, const ng_schedule *schedule);
 
