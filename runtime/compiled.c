@@ -154,6 +154,29 @@ static normgen_status make_plan(making *m, ng_choices *choices, ng_entry plan[])
     return status;
 }
 
+/* The measured cut-off, once for each handle. */
+static normgen_status look_up_cutoff(normgen *ng, ng_store *store) {
+    char machine[NG_MACHINE_TEXT];
+    int64_t cutoff = 0;
+    normgen_status status = NORMGEN_OK;
+    if (ng->cutoff > 0) return status;
+    ng_cpu_machine_text(ng->cpu, machine);
+    if (store) status = ng_store_cutoff(store, machine, &cutoff);
+    if (status == NORMGEN_OK) ng->cutoff = cutoff > 0 ? (double)cutoff : NG_CUTOFF_DEFAULT;
+    return status == NORMGEN_OK ? status : store_trouble(ng, status);
+}
+
+/* In rows: with what the tuner measured of these very kernels, where it did. */
+static void set_cutoff(making *m) {
+    double row_ns[NG_REGIME_COUNT] = {0};
+    for (int r = 0; r < NG_REGIME_COUNT; r++) {
+        const ng_choice *c = &m->alone.at[r][NG_SLOT_ANY];
+        if (c->rung <= NG_RUNG_CACHES && c->found.threads == 1) row_ns[r] = c->found.winner.ns;
+    }
+    if (m->ng->cutoff > 0)
+        m->kernel->first.cutoff = ng_kernel_cutoff(m->kernel, m->ng->cutoff, row_ns);
+}
+
 static normgen_status choose_plans(making *m) {
     ng_store *store = NULL;
     normgen_status status = open_store(m->ng, &store);
@@ -162,6 +185,8 @@ static normgen_status choose_plans(making *m) {
     m->team = m->alone;
     if (status == NORMGEN_OK && store && threads > 1)
         status = choose(m->ng, store, m->kernel, threads, &m->team);
+    if (status == NORMGEN_OK) status = look_up_cutoff(m->ng, store);
+    if (status == NORMGEN_OK) set_cutoff(m);
     if (status == NORMGEN_OK && store)
         status = ignored(m->ng, (size_t)ng_store_ignored(store), "a row does not fit its table");
     ng_store_close(store);

@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "team.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -147,6 +148,7 @@ static normgen_status init(normgen *ng, const normgen_options *options) {
     if (status == NORMGEN_OK) status = store_of(o.store, ng->store);
     if (status == NORMGEN_OK) status = ng_cpu_host(&ng->cpu);
     if (status != NORMGEN_OK) return status;
+    ng->team.awake_ns = ng_team_awake();
     ng->log = o.log;
     ng->log_ctx = o.log_ctx;
     if (pthread_mutex_init(&ng->lock, NULL) != 0)

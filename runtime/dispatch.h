@@ -23,19 +23,34 @@ typedef struct ng_entry {
     char text[NG_SCHEDULE_TEXT + 16]; /* "compiled vec=512 ..." or "interpreter" */
 } ng_entry;
 
+/* From how many rows on threads are used. */
+typedef struct ng_cutoff {
+    size_t parallel_rows; /* fewer run on one thread */
+    size_t waking_rows;   /* fewer do not wake a team that sleeps */
+    size_t share_rows;    /* a thread gets at least so many */
+} ng_cutoff;
+
 /* What serves every regime. Never written to once it can be seen. */
 typedef struct ng_plan {
     ng_entry alone[NG_REGIME_COUNT]; /* for one thread */
     ng_entry team[NG_REGIME_COUNT];  /* for as many as normgen_get found */
-    struct ng_plan *older;           /* the plan that this one replaced: a call may still use it */
+    ng_cutoff cutoff;
+    struct ng_plan *older; /* the plan that this one replaced: a call may still use it */
 } ng_plan;
+
+/* When the default team worked last: threads fall asleep when nothing comes for a while. */
+typedef struct ng_team_state {
+    uint64_t awake_ns;            /* how long they wait awake */
+    atomic_uint_least64_t worked; /* end of the last call of the team, on the monotonic clock */
+    atomic_uint_least64_t asked;  /* the last call that could have used it */
+    atomic_uint_least32_t saved;  /* calls since that ran alone, in 2^-16 of waking it */
+} ng_team_state;
 
 struct normgen_kernel {
     const normgen *ng;
+    ng_team_state *team_state; /* of ng */
     ng_interp_fn interp;
     size_t max_rows[NG_REGIME_COUNT]; /* rows of a call on one thread, ascending */
-    size_t parallel_rows;             /* fewer run on one thread */
-    size_t share_rows;                /* a thread gets at least so many */
     ng_program program;
     _Atomic(ng_plan *) plan; /* &first, or a newer one on the heap */
     ng_plan first;           /* filled in by a provider */
@@ -59,9 +74,11 @@ typedef struct ng_pool {
 #define NG_STORE_PATH 4096
 
 struct normgen {
-    pthread_mutex_t lock; /* over all that follows, but for the pool */
+    pthread_mutex_t lock; /* over all that follows, but for pool and team */
     ng_pool pool;
+    ng_team_state team;
     const ng_cpu *cpu;
+    double cutoff;             /* see NG_CUTOFF_DEFAULT; 0: not looked up yet */
     char store[NG_STORE_PATH]; /* "": none */
     int mode;                  /* NORMGEN_MODE_DEFAULT: compile when the generator is found */
     bool strict;
@@ -94,8 +111,14 @@ normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *kernel);
 
 /* Makes a kernel handle that the interpreter serves; spec is resolved. Needs neither store nor
  * generator. */
-void ng_kernel_init(normgen_kernel *kernel, const normgen *ng, const ng_cpu *cpu,
+void ng_kernel_init(normgen_kernel *kernel, normgen *ng, const ng_cpu *cpu,
                     const normgen_spec *spec);
+/* Nanoseconds that a call must take on one thread for several to be faster, where no tuner measured
+ * it: two threads halve the time and a call of them costs about 2 us. */
+#define NG_CUTOFF_DEFAULT 4096.0
+/* The row counts of that. row_ns: of one row on one thread, by regime; NULL, or 0 in it: not known.
+ */
+ng_cutoff ng_kernel_cutoff(const normgen_kernel *kernel, double cutoff, const double *row_ns);
 /* Threads that normgen_run_parallel would use for a big call from here. */
 int ng_pool_threads(const normgen *ng);
 

@@ -10,32 +10,56 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-/* One barrier costs 2 to 3 us (docs/ARCHITECTURE.md), in which one thread moves 250 KiB within its
- * L2: below that, threads cannot win. The other bound keeps many threads from sharing little. */
-#define PARALLEL_BYTES ((size_t)256 * 1024)
-#define SHARE_BYTES ((size_t)64 * 1024)
 #define ROW_UNIT 8        /* no kernel works on more rows together */
 #define MAX_THREADS 65536 /* of a host's pool; more is a mistake */
 
+/* A cut-off in rows is at least two, and so many at most whatever a store says. */
+#define CUTOFF_ROWS_MOST ((size_t)1 << 20)
+/* Rows that nobody timed are taken to move at the speed of L2: nothing is faster for long. */
+#define BYTES_PER_NS 64
+/* Each thread gets at least this part of a cut-off: many threads shall not share little. */
+#define SHARES_PER_CUTOFF 4
+/* Waking a team that sleeps costs 50 to 80 times as much as calling one that is awake (measured:
+ * 35 to 55 us and 0.6; docs/ARCHITECTURE.md). */
+#define WAKING_CUTOFFS 64
+
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-static size_t rows_of(size_t bytes, size_t row_bytes) {
-    return (bytes + row_bytes - 1) / row_bytes;
+/* ---- cut-offs ---- */
+
+/* Rows that take one thread at least so long. */
+static size_t rows_taking(const normgen_kernel *k, double ns, const double *row_ns) {
+    size_t row, shared, rows = 2;
+    ng_program_footprint(&k->program, &row, &shared);
+    for (int r = 0; r < NG_REGIME_COUNT; r++) {
+        double each = row_ns && row_ns[r] > 0 ? row_ns[r] : (double)row / BYTES_PER_NS;
+        double want = ns / each;
+        if (k->max_rows[r] < 2) continue;
+        rows = want >= (double)CUTOFF_ROWS_MOST ? CUTOFF_ROWS_MOST : (size_t)want;
+        if ((double)rows < want) rows++;
+        if (rows < 2) rows = 2;
+        if (rows <= k->max_rows[r]) break;
+    }
+    return rows;
 }
 
-void ng_kernel_init(normgen_kernel *k, const normgen *ng, const ng_cpu *cpu,
-                    const normgen_spec *spec) {
-    size_t row, shared;
+ng_cutoff ng_kernel_cutoff(const normgen_kernel *k, double cutoff, const double *row_ns) {
+    size_t rows = rows_taking(k, cutoff, row_ns);
+    return (ng_cutoff){.parallel_rows = rows,
+                       .waking_rows = rows_taking(k, cutoff * WAKING_CUTOFFS, row_ns),
+                       .share_rows = (rows + SHARES_PER_CUTOFF - 1) / SHARES_PER_CUTOFF};
+}
+
+void ng_kernel_init(normgen_kernel *k, normgen *ng, const ng_cpu *cpu, const normgen_spec *spec) {
     normgen_spec own = *spec; /* may be the one that the handle has */
     memset(k, 0, sizeof *k);
     k->ng = ng;
+    k->team_state = &ng->team;
     k->interp = cpu->interp;
     k->spec = own;
     ng_program_build(&k->program, &own);
-    ng_program_footprint(&k->program, &row, &shared);
-    k->parallel_rows = rows_of(PARALLEL_BYTES, row);
-    k->share_rows = rows_of(SHARE_BYTES, row);
     for (int r = 0; r < NG_REGIME_COUNT; r++) {
         k->max_rows[r] = ng_regime_max_rows(cpu, &k->program, (ng_regime)r, 1);
         ng_entry *e = &k->first.alone[r];
@@ -43,6 +67,7 @@ void ng_kernel_init(normgen_kernel *k, const normgen *ng, const ng_cpu *cpu,
         k->first.team[r] = *e;
     }
     atomic_init(&k->plan, &k->first);
+    k->first.cutoff = ng_kernel_cutoff(k, NG_CUTOFF_DEFAULT, NULL);
 }
 
 /* ---- picking ---- */
@@ -144,11 +169,37 @@ static size_t unit_for(size_t rows, size_t parts) {
 
 int ng_pool_threads(const normgen *ng) { return ng->pool.fn ? ng->pool.threads : ng_team_size(); }
 
+static uint64_t clock_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Whether the team sleeps, and this call is not worth waking it. Calls in quick succession are
+ * worth as much as one with the rows of all: a host that only makes small ones gets its threads
+ * too, and loses at most about as much as waking them once costs. Several host threads may get in
+ * each other's way here: that costs time, nothing else. */
+static bool better_asleep(const normgen_kernel *k, size_t rows, size_t waking_rows) {
+    ng_team_state *t = k->team_state;
+    uint64_t now = clock_ns();
+    if (now - atomic_load_explicit(&t->worked, memory_order_relaxed) < t->awake_ns) return false;
+    uint64_t before = atomic_exchange_explicit(&t->asked, now, memory_order_relaxed);
+    uint32_t share = (uint32_t)((rows << 16) / waking_rows);
+    if (now - before < t->awake_ns) share += atomic_load_explicit(&t->saved, memory_order_relaxed);
+    bool worth = share >= 1 << 16;
+    atomic_store_explicit(&t->saved, worth ? 0 : share, memory_order_relaxed);
+    return !worth;
+}
+
 static size_t parts_for(const normgen_kernel *k, size_t rows) {
-    if (rows < k->parallel_rows) return 1;
-    size_t threads = (size_t)ng_pool_threads(k->ng), most = rows / k->share_rows;
+    const ng_cutoff *c = &ng_plan_of(k)->cutoff;
+    if (rows < c->parallel_rows) return 1;
+    size_t threads = (size_t)ng_pool_threads(k->ng), most = rows / c->share_rows;
     if (threads > most) threads = most;
-    return threads > 1 ? threads : 1;
+    if (threads < 2) return 1;
+    if (!k->ng->pool.fn && rows < c->waking_rows && better_asleep(k, rows, c->waking_rows))
+        return 1;
+    return threads;
 }
 
 static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows,
@@ -162,6 +213,7 @@ static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, s
                       .parts = parts,
                       .unit = unit_for(rows, parts)};
     (pool->fn ? pool->fn : ng_team_for)(pool->ctx, parts, run_part, &call);
+    if (!pool->fn) atomic_store_explicit(&k->team_state->worked, clock_ns(), memory_order_relaxed);
 }
 
 normgen_status normgen_run_parallel(const normgen_kernel *kernel, const normgen_args *args) {

@@ -40,9 +40,9 @@ typedef struct ng_session {
     char job[640];    /* what was asked for, so that an interrupted session is found again */
     int effort;       /* ng_effort */
     int64_t seed;
-    double noise; /* relative noise floor, NAN until measured */
-    int64_t
-        cutoff; /* rows from which threads pay, 0 when not measured; clamped to 2..2^20 when read */
+    double noise;   /* relative noise floor, NAN until measured */
+    int64_t cutoff; /* nanoseconds that a call must take on one thread for several to be faster; 0:
+                       not measured; clamped to 2..2^20 when read */
     char host[256]; /* facts about the host that are not part of the machine key */
     bool finished;
 } ng_session;
@@ -86,6 +86,8 @@ normgen_status ng_store_update(ng_store *store, const ng_session *session);
  * lock: it copies what it wants and returns false to stop. */
 normgen_status ng_store_sessions(ng_store *store,
                                  bool (*each)(void *ctx, const ng_session *session), void *ctx);
+/* The cut-off that the newest session on this machine measured; 0 when none did. */
+normgen_status ng_store_cutoff(ng_store *store, const char *machine, int64_t *cutoff);
 /* Writes trials and winners of one unit in one transaction: all or nothing. The session must have
  * begun. A unit that the session has committed already stays as it is (a second process resumed the
  * same session). Texts of people (reason, job, host) are stored as printable ASCII. */

@@ -38,8 +38,8 @@ normgen_status ng_store_unite(ng_store *to, ng_store *from, ng_store_counts *add
 /* Adds a session with its state, as they are, outside of any transaction of its own. */
 normgen_status ng_store_put_session(ng_store *store, const ng_session *session);
 
-/* The cut-off steers the dispatcher, so it is bounded: 0 (not measured) or 2 to 2^20 rows. */
-int64_t ng_clamp_cutoff(int64_t rows);
+/* The cut-off steers the dispatcher, so it is bounded: 0 (not measured) or 2 to 2^20 ns. */
+int64_t ng_clamp_cutoff(int64_t ns);
 
 /* A statement that is put together from fixed text and conditions with their values. */
 typedef struct ng_select {

@@ -113,9 +113,9 @@ bool ng_read_session(ng_stmt *stmt, int c, ng_session *s) {
            ng_sql_integer(stmt, c + 4, INT64_MIN, INT64_MAX, &s->seed);
 }
 
-int64_t ng_clamp_cutoff(int64_t rows) {
-    if (rows <= 0) return 0;
-    return rows < 2 ? 2 : rows > 1 << 20 ? 1 << 20 : rows;
+int64_t ng_clamp_cutoff(int64_t ns) {
+    if (ns <= 0) return 0;
+    return ns < 2 ? 2 : ns > 1 << 20 ? 1 << 20 : ns;
 }
 
 bool ng_read_state(ng_stmt *stmt, int c, ng_session *s) {
@@ -194,6 +194,32 @@ normgen_status ng_store_sessions(ng_store *store,
     }
     ng_sql_finish(states);
     ng_sql_finish(sessions);
+    return status;
+}
+
+/* Newest first, so the first state of the first session counts; of a session with several states
+ * none is older than its measurement. */
+normgen_status ng_store_cutoff(ng_store *store, const char *machine, int64_t *cutoff) {
+    ng_stmt *stmt = NULL;
+    bool row = true;
+    int64_t value;
+    normgen_status status = ng_sql_prepare(
+        store->sql,
+        "SELECT h.cutoff FROM session s JOIN session_state h ON h.session = s.uuid "
+        "WHERE h.cutoff > 0 AND s.uuid IN (SELECT session FROM unit WHERE machine = ?) "
+        "ORDER BY s.started DESC, s.uuid DESC, h.revision DESC, h.cutoff DESC",
+        &stmt);
+    if (!status) status = ng_sql_bind(store->sql, stmt, NG_VALUES(NG_T(machine)));
+    *cutoff = 0;
+    while (!status && *cutoff == 0) {
+        status = ng_sql_step(store->sql, stmt, &row);
+        if (status || !row) break;
+        if (ng_sql_integer(stmt, 0, 1, INT64_MAX, &value))
+            *cutoff = ng_clamp_cutoff(value);
+        else
+            store->ignored++;
+    }
+    ng_sql_finish(stmt);
     return status;
 }
 

@@ -8,6 +8,9 @@
 
 /* Threads that ng_team_for would use now; 1 inside a parallel region. */
 int ng_team_size(void);
+/* Nanoseconds after a call during which the threads still wait for the next one awake; 0: they
+ * sleep at once. Waking them costs a hundred times the call itself. */
+unsigned long ng_team_awake(void);
 /* A normgen_parallel_for. */
 void ng_team_for(void *ctx, size_t n, void (*body)(void *body_ctx, size_t i), void *body_ctx);
 

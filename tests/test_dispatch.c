@@ -119,12 +119,14 @@ typedef struct entry {
     ng_slot slot;
     const char *toolchain;
     int effort;
+    int64_t cutoff;
 } entry;
 
 static void put(const entry *e) {
     char machine[NG_MACHINE_TEXT];
     ng_store *store = NULL;
     ng_session session = {.effort = e->effort ? e->effort : NG_NORMAL, .noise = (double)NAN};
+    session.cutoff = e->cutoff;
     ng_winner winner = {.slot = e->slot, .ns = 100, .pairs = 5};
     ng_cpu_machine_text(host_cpu(), machine);
     snprintf(winner.schedule, sizeof winner.schedule, "%s", e->schedule);
@@ -136,6 +138,7 @@ static void put(const entry *e) {
                     .rows = 10};
     ck_assert_msg(!ng_store_open(path, NG_STORE_WRITE, &store), "%s", normgen_error());
     ck_assert_msg(!ng_store_begin(store, &session), "%s", normgen_error());
+    ck_assert_msg(!ng_store_update(store, &session), "%s", normgen_error());
     ck_assert_msg(!ng_store_commit(store, session.uuid, &unit, NULL, 0, &winner, 1), "%s",
                   normgen_error());
     ng_store_close(store);
@@ -727,6 +730,28 @@ START_TEST(parallel_calls_have_kernels_of_their_own) {
 }
 END_TEST
 
+/* Winners take 100 ns a row; the other regimes' rows are longer than the cut-off. */
+START_TEST(threads_start_where_the_measured_cutoff_says) {
+    static const int64_t cutoffs[] = {1, 1700, 1 << 20, INT64_MAX};
+    static const size_t rows[] = {2, 17, 10486, 10486};
+    for (size_t i = 0; i < sizeof cutoffs / sizeof cutoffs[0]; i++) {
+        unlink(path);
+        for (int r = 0; r < NG_REGIME_COUNT; r++)
+            put(&(entry){.schedule = A, .regime = (ng_regime)r, .cutoff = cutoffs[i]});
+        normgen *ng = open_with(0, 0);
+        ck_assert_uint_eq(get(ng, SPEC)->first.cutoff.parallel_rows, rows[i]);
+        normgen_close(ng);
+    }
+    unlink(path);
+    put(&(entry){.schedule = A, .regime = NG_L2});
+    normgen *ng = open_with(0, 0);
+    ng_cutoff c = get(ng, SPEC)->first.cutoff;
+    ck_assert(c.parallel_rows >= 2 && c.parallel_rows <= 1 << 20);
+    ck_assert_uint_ge(c.waking_rows, c.parallel_rows);
+    normgen_close(ng);
+}
+END_TEST
+
 /* ---- threads ---- */
 
 typedef struct getter {
@@ -828,6 +853,7 @@ static Suite *suite(void) {
     tcase_add_test(t, hostile_machine_texts_are_far_away);
     tcase_add_test(t, threads_take_the_nearest_smaller_number_that_was_tuned);
     tcase_add_test(t, parallel_calls_have_kernels_of_their_own);
+    tcase_add_test(t, threads_start_where_the_measured_cutoff_says);
     tcase_add_test(t, many_threads_get_one_handle_for_one_spec);
     tcase_add_test(t, forbidden_executable_memory_is_one_warning);
     suite_add_tcase(s, t);

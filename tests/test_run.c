@@ -293,6 +293,36 @@ START_TEST(small_calls_stay_on_one_thread) {
 }
 END_TEST
 
+/* The default team with a clock of the test's own making. */
+START_TEST(a_sleeping_team_is_woken_by_what_pays_for_it) {
+    host_call c;
+    normgen_kernel *k = get(PLAIN);
+    ng_team_state *t = k->team_state;
+    if (ng_team_size() < 2) return;
+    host_call_init(&c, PLAIN, 64, 0);
+    t->awake_ns = UINT64_MAX >> 1; /* everything is quick succession … */
+    t->worked = 0;
+    ck_assert_int_eq(normgen_run_parallel(k, &c.args), NORMGEN_OK);
+    ck_assert_uint_gt(t->worked, 0); /* … and the team always awake */
+    t->awake_ns = 0;                 /* always asleep, nothing in succession */
+    uint64_t worked = t->worked;
+    for (int i = 0; i < 100; i++) normgen_run_parallel(k, &c.args);
+    ck_assert_uint_eq(t->worked, worked);
+    t->awake_ns =
+        (uint64_t)3600 * 1000000000u; /* asleep since an hour, then a call after another */
+    t->worked = t->asked - 2 * t->awake_ns;
+    t->saved = 0;
+    size_t calls = 0;
+    for (worked = t->worked; t->worked == worked && calls < 1000; calls++)
+        normgen_run_parallel(k, &c.args);
+    size_t enough = ng_plan_of(k)->cutoff.waking_rows / 64;
+    ck_assert_uint_ge(calls, enough);
+    ck_assert_uint_le(calls, enough + 2);
+    ck_assert(host_call_right(&c, 0, 64));
+    host_call_fini(&c);
+}
+END_TEST
+
 static void run_inside(void *ctx, size_t i) {
     host_call *c = ctx;
     ck_assert_int_eq(ng_team_size(), 1);
@@ -412,6 +442,7 @@ static Suite *suite(void) {
     tcase_add_test(t, addresses_pick_between_streaming_and_cached);
     tcase_add_test(t, bytes_do_not_depend_on_threads);
     tcase_add_test(t, small_calls_stay_on_one_thread);
+    tcase_add_test(t, a_sleeping_team_is_woken_by_what_pays_for_it);
     tcase_add_test(t, a_parallel_region_of_the_host_gets_one_thread_each);
     tcase_add_test(t, one_kernel_serves_many_threads_at_once);
     tcase_add_loop_test(t, hosts_with_flush_to_zero_get_the_same_bytes, 0, 2);

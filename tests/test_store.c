@@ -163,6 +163,30 @@ START_TEST(cutoff_is_clamped) {
 }
 END_TEST
 
+START_TEST(cutoff_is_of_the_newest_session_on_the_machine) {
+    static const struct {
+        const char *uuid;
+        int64_t cutoff;
+        int unit; /* -1: none, so of no machine */
+    } cases[] = {{"a", 500, 0}, {"b", 700, 1}, {"c", 0, 2}, {"d", 900, -1}};
+    int64_t cutoff = -1;
+    ng_store *store = box_open(box_path, NG_STORE_WRITE);
+    ok(ng_store_cutoff(store, BOX_MACHINE, &cutoff));
+    ck_assert_int_eq(cutoff, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ng_session s = box_session(store, cases[i].uuid, NG_QUICK);
+        if (cases[i].unit >= 0) ok(box_commit(store, cases[i].uuid, cases[i].unit));
+        s.cutoff = cases[i].cutoff;
+        ok(ng_store_update(store, &s));
+    }
+    ok(ng_store_cutoff(store, BOX_MACHINE, &cutoff));
+    ck_assert_int_eq(cutoff, 700);
+    ok(ng_store_cutoff(store, "another machine", &cutoff));
+    ck_assert_int_eq(cutoff, 0);
+    ng_store_close(store);
+}
+END_TEST
+
 START_TEST(texts_of_people_cannot_drive_a_terminal) {
     bool found;
     ng_session s = {.effort = NG_QUICK, .noise = (double)NAN}, r;
@@ -666,6 +690,7 @@ int main(void) {
                                   session_gets_a_uuid_and_its_time,
                                   session_is_found_again_until_it_is_finished,
                                   cutoff_is_clamped,
+                                  cutoff_is_of_the_newest_session_on_the_machine,
                                   texts_of_people_cannot_drive_a_terminal,
                                   committed_unit_is_done_and_only_that,
                                   unit_without_trials_is_done_too,

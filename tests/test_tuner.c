@@ -198,6 +198,28 @@ START_TEST(stored_winner_falls_to_a_faster_kernel) {
 }
 END_TEST
 
+static double some_cutoff(void *ctx) {
+    ((sim *)ctx)->clock += 0.05;
+    return 1234.5;
+}
+
+START_TEST(cutoff_is_measured_once_and_kept_in_the_session) {
+    sim s;
+    sim_job job;
+    char machine[NG_MACHINE_TEXT];
+    int64_t cutoff;
+    sim_init(&s, 1);
+    s.meter.cutoff = some_cutoff;
+    ok(tune_once(&s, &job, box_path, ONE_REGIME_ROWS));
+    ng_cpu_machine_text(&s.cpu, machine);
+    ng_store *store = box_open(box_path, NG_STORE_READ);
+    ok(ng_store_cutoff(store, machine, &cutoff));
+    ck_assert_int_eq(cutoff, 1235);
+    ng_store_close(store);
+    sim_job_fini(&job);
+}
+END_TEST
+
 /* ---- what fails ---- */
 
 static const char *wide_breaks(const sim *s, const ng_subject *subject) {
@@ -454,6 +476,7 @@ int main(void) {
                             quick_ends_within_its_time,
                             tuning_again_flips_no_winner,
                             stored_winner_falls_to_a_faster_kernel,
+                            cutoff_is_measured_once_and_kept_in_the_session,
                             failing_candidates_become_invalid_trials,
                             nothing_works_is_an_error_with_the_reason,
                             everything_crashing_while_measured_ends,

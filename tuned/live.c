@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* Seconds that filling the buffers and loading an object may take on a busy machine. */
-static const double enter_seconds = 120, load_seconds = 10;
+static const double enter_seconds = 120, load_seconds = 10, team_seconds = 20;
 
 struct ng_live {
     ng_meter meter;
@@ -157,6 +157,18 @@ static normgen_status enter(void *ctx, const ng_place *place) {
     return status;
 }
 
+/* In a process of its own: its threads are not pinned, as a host's are not. */
+static double cutoff(void *ctx) {
+    ng_live *live = ctx;
+    char how[400];
+    double ns = 0;
+    if (live->entered || ng_worker_start(&live->bench, "--measure") != NORMGEN_OK) return 0;
+    ng_message_start(&live->out, NG_MSG_TEAM);
+    if (ask(live, team_seconds, how, sizeof how) == NG_REPLIED) ns = ng_get_real(&live->bench.in);
+    leave(live);
+    return ns > 0 ? ns : 0;
+}
+
 static void fail_subject(ng_subject *s, const char *doing, const char *how) {
     s->failed = true;
     s->ready = false;
@@ -265,6 +277,7 @@ normgen_status ng_live_new(uint64_t seed, const volatile int *stop, ng_live **ma
                              .toolchain = ng_toolchain,
                              .ram = ng_machine_ram(),
                              .host = host,
+                             .cutoff = cutoff,
                              .now = now,
                              .prepare = prepare,
                              .enter = enter,

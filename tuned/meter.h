@@ -41,6 +41,9 @@ typedef struct ng_meter {
     uint64_t ram;
     /* Facts about the host for the session row, or NULL: called after the first enter. */
     void (*host)(void *ctx, char *text, size_t size);
+    /* Nanoseconds of one thread's work from which several threads pay, 0 when that cannot be
+     * measured; NULL: never. Not between enter and leave. */
+    double (*cutoff)(void *ctx);
     /* Seconds on a monotonic clock. */
     double (*now)(void *ctx);
     /* Makes and checks subjects that are neither ready nor failed, and marks each as one of them.

@@ -206,6 +206,12 @@ static void report(job *j, const ng_unit_result *r) {
     snprintf(j->why_fruitless, sizeof j->why_fruitless, "%s", why);
 }
 
+/* Once in a session, and only when it is kept. */
+static void measure_cutoff(job *j) {
+    if (!j->store || j->session.cutoff > 0 || !j->meter->cutoff) return;
+    j->session.cutoff = (int64_t)ceil(j->meter->cutoff(j->meter->ctx));
+}
+
 static normgen_status tune_unit(job *j, const ng_unit_item *u, ng_kernels *kernels,
                                 const ng_unit *unit) {
     ng_choices choices;
@@ -265,6 +271,7 @@ static normgen_status tune_units(job *j, bool *complete) {
                 j->request->budget);
         } else {
             if (*u->note) say(j, NG_EVENT_NOTE, "%s", u->note);
+            measure_cutoff(j);
             status = tune_unit(j, u, &kernels, &unit);
         }
     }

@@ -19,7 +19,8 @@ typedef enum ng_message_type {
     NG_MSG_TIME,    /* samples, n, ids -> TIMES */
     NG_MSG_DONE,    /* status, text */
     NG_MSG_HELLO,   /* build id: what a worker says first */
-    NG_MSG_TIMES    /* n * samples doubles */
+    NG_MSG_TIMES,   /* n * samples doubles */
+    NG_MSG_TEAM     /* -> TIMES, one double: ng_barrier_cutoff */
 } ng_message_type;
 
 /* A message being written or read. Writing and reading never fail at once: `bad` tells at the end

@@ -2,6 +2,7 @@
 /* normgen-worker: the process that may crash. `--compile` makes and checks kernels, `--measure`
  * owns the buffers of one place and times kernels on them. Speaks over descriptor 3 with its
  * parent, ends when the parent does, and knows no store. */
+#include "barrier.h"
 #include "build_id.h"
 #include "error.h"
 #include "gen.h"
@@ -263,6 +264,12 @@ static bool time_subjects(worker *w) {
     return reply(w);
 }
 
+static bool time_team(worker *w) {
+    ng_message_start(&w->out, NG_MSG_TIMES);
+    ng_put_real(&w->out, ng_barrier_cutoff());
+    return reply(w);
+}
+
 /* ---- */
 
 static bool handle(worker *w) {
@@ -271,6 +278,7 @@ static bool handle(worker *w) {
     case NG_MSG_ENTER: return enter(w);
     case NG_MSG_LOAD: return load_subject(w);
     case NG_MSG_TIME: return time_subjects(w);
+    case NG_MSG_TEAM: return time_team(w);
     default: return false;
     }
 }
