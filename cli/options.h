@@ -114,7 +114,7 @@ bool cli_verb_takes_field(const cli_verb *verb, size_t index);
      NULL,                                                                                         \
      1,                                                                                            \
      1024,                                                                                         \
-     "measured under this load: so many pinned threads, a share of the rows each (default 1)"}
+     "measured with so many pinned threads (default 1)"}
 #define CLI_OPTION_SEED                                                                            \
     {"seed",                                                                                       \
      0,                                                                                            \
