@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const cli_verb *const verbs[] = {
-    &cli_verb_tune,    &cli_verb_run,   &cli_verb_bench, &cli_verb_list, &cli_verb_show,
+    &cli_verb_tune,    &cli_verb_run,   &cli_verb_bench, &cli_verb_emit, &cli_verb_list, &cli_verb_show,
     &cli_verb_explain, &cli_verb_check, &cli_verb_db,    &cli_verb_cpu,
 };
 enum { VERBS = sizeof verbs / sizeof verbs[0] };

@@ -25,11 +25,12 @@ typedef struct cli_args {
     const char *name, *model, *db, *schedule, *isa;
     const char *x, *weight, *bias, *residual;      /* input arrays of run */
     const char *y, *sum_out, *mean_out, *rstd_out; /* its output arrays */
+    const char *prefix, *regimes;                  /* of emit */
     const char *output;                            /* the file that is written */
     int64_t effort, rows, threads, seed, schedules, trials, v2, older;
     int64_t type; /* of presets: index of cli_model_types */
     double budget;
-    int64_t models, json, ir, assembly, help; /* flags: 0 or 1 */
+    int64_t models, json, ir, assembly, tuned, shared, no_baseline, help; /* flags: 0 or 1 */
     int64_t winners, dry_run, other_toolchains;
 } cli_args;
 

@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-extern const cli_verb cli_verb_tune, cli_verb_run, cli_verb_bench, cli_verb_list, cli_verb_show,
-    cli_verb_explain, cli_verb_check, cli_verb_db, cli_verb_cpu;
+extern const cli_verb cli_verb_tune, cli_verb_run, cli_verb_bench, cli_verb_emit, cli_verb_list,
+    cli_verb_show, cli_verb_explain, cli_verb_check, cli_verb_db, cli_verb_cpu;
 
 #endif

@@ -63,7 +63,9 @@ static ng_v to_f64(const ng_lower *l, const format *f, ng_v v) {
 
 /* i16 to float and back by way of half. A single element goes as the scalar it is: LLVM 19 for
  * aarch64 crashes on vectors of one half. */
-static ng_v half_to_float(const ng_build *g, ng_v v, unsigned n) {
+static ng_v half_to_float(const ng_lower *l, ng_v v, unsigned n) {
+    const ng_build *g = &l->g;
+    if (!l->isa->fma) return ng_half_spelled_wide(g, v);
     if (n > 1)
         return LLVMBuildFPExt(g->b, ng_bitcast(g, v, vector_of(g->t_half, n)), floats(g, n), "");
     v = ng_bitcast(g, LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), ""), g->t_half);
@@ -71,7 +73,9 @@ static ng_v half_to_float(const ng_build *g, ng_v v, unsigned n) {
     return LLVMBuildInsertElement(g->b, LLVMGetPoison(floats(g, 1)), v, ng_i32(g, 0), "");
 }
 
-static ng_v float_to_half(const ng_build *g, ng_v v, unsigned n) {
+static ng_v float_to_half(const ng_lower *l, ng_v v, unsigned n) {
+    const ng_build *g = &l->g;
+    if (!l->isa->fma) return ng_half_spelled_narrow(g, v);
     ng_t t = vector_of(g->t_i16, n);
     if (n > 1) return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t);
     v = LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), "");
@@ -81,11 +85,11 @@ static ng_v float_to_half(const ng_build *g, ng_v v, unsigned n) {
 
 static ng_v from_f16(const ng_lower *l, const format *f, ng_v v) {
     (void)f;
-    return real_of_float(l, half_to_float(&l->g, v, size_of(v)));
+    return real_of_float(l, half_to_float(l, v, size_of(v)));
 }
 static ng_v to_f16(const ng_lower *l, const format *f, ng_v v) {
     (void)f;
-    return float_to_half(&l->g, float_of_real(l, v), size_of(v));
+    return float_to_half(l, float_of_real(l, v), size_of(v));
 }
 
 static ng_v from_bf16(const ng_lower *l, const format *f, ng_v v) {

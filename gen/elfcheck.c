@@ -37,8 +37,11 @@ static normgen_status open_image(image *m, const unsigned char *bytes, size_t si
     return NORMGEN_OK;
 }
 
-/* The first undefined symbol of a symbol table. */
-static normgen_status check_symbols(const image *m, const Elf64_Shdr *table) {
+typedef bool (*allowance)(const void *ctx, const char *symbol);
+
+/* The first undefined symbol of a symbol table that is not allowed (NULL: none is). */
+static normgen_status check_symbols(const image *m, const Elf64_Shdr *table, allowance allowed,
+                                    const void *ctx) {
     Elf64_Shdr names;
     Elf64_Sym symbol;
     if (!section_at(m, table->sh_link, &names))
@@ -47,8 +50,10 @@ static normgen_status check_symbols(const image *m, const Elf64_Shdr *table) {
         if (!read_at(m, table->sh_offset + at, &symbol, sizeof symbol)) break;
         if (symbol.st_shndx != SHN_UNDEF || symbol.st_name >= names.sh_size) continue;
         const char *name = (const char *)m->bytes + names.sh_offset + symbol.st_name;
-        return ng_fail(NORMGEN_E_GENERATOR, "kernel is not a leaf: it needs the symbol '%.*s'",
-                       (int)strnlen(name, names.sh_size - symbol.st_name), name);
+        size_t length = strnlen(name, names.sh_size - symbol.st_name);
+        if (allowed && symbol.st_name + length < names.sh_size && allowed(ctx, name)) continue;
+        return ng_fail(NORMGEN_E_GENERATOR, "code is not a leaf: it needs the symbol '%.*s'",
+                       (int)length, name);
     }
     return NORMGEN_OK;
 }
@@ -73,10 +78,20 @@ normgen_status ng_elf_check_leaf(const unsigned char *bytes, size_t size, size_t
     const unsigned char *code;
     normgen_status st = open_image(&m, bytes, size);
     for (size_t i = 0; st == NORMGEN_OK && section_at(&m, i, &s); i++) {
-        if (s.sh_type == SHT_SYMTAB) st = check_symbols(&m, &s);
+        if (s.sh_type == SHT_SYMTAB) st = check_symbols(&m, &s, NULL, NULL);
         if ((s.sh_flags & SHF_ALLOC) && (s.sh_flags & (SHF_WRITE | SHF_TLS)) && s.sh_size &&
             st == NORMGEN_OK)
             st = ng_fail(NORMGEN_E_GENERATOR, "kernel is not a leaf: it has writable data");
     }
     return st == NORMGEN_OK ? ng_elf_text(bytes, size, &code, code_bytes) : st;
+}
+
+normgen_status ng_elf_check_needs(const unsigned char *bytes, size_t size, allowance allowed,
+                                  const void *ctx) {
+    image m;
+    Elf64_Shdr s;
+    normgen_status st = open_image(&m, bytes, size);
+    for (size_t i = 0; st == NORMGEN_OK && section_at(&m, i, &s); i++)
+        if (s.sh_type == SHT_SYMTAB) st = check_symbols(&m, &s, allowed, ctx);
+    return st;
 }

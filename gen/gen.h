@@ -19,6 +19,10 @@ extern const char ng_toolchain[];
  * undefined symbols. */
 normgen_status ng_compile(const ng_program *program, const ng_schedule *schedule, const ng_isa *isa,
                           ng_object *out);
+/* The same with a symbol of the caller's, at most 63 characters. The symbol is hidden: it links
+ * within one program or library only. */
+normgen_status ng_compile_as(const ng_program *program, const ng_schedule *schedule,
+                             const ng_isa *isa, const char *symbol, ng_object *out);
 /* The limit of the program: moves the bytes of all row streams under the same axes (vec, block,
  * store, prefetch), without arithmetic, shared or scalar streams. Takes the same arguments as the
  * kernel, out of place. */
@@ -36,6 +40,8 @@ normgen_status ng_show(const ng_program *program, const ng_schedule *schedule, c
 normgen_status ng_jit_new(ng_jit **jit);
 normgen_status ng_jit_load(ng_jit *jit, const ng_object *object, normgen_fn *fn);
 void ng_jit_free(ng_jit *jit);
+
+normgen_status ng_emit(ng_emit_request *request);
 
 /* Process-wide LLVM options that make compiling twice as fast. For processes of our own only,
  * before any compile. */

@@ -6,6 +6,7 @@
  *   spans.c    operations that look at other elements of the slice
  *   reduce.c   accumulators, the binary counter over segments, the fold over lanes
  *   convert.c  memory types to and from the compute type
+ *   expand.c   what a level without FMA and F16C spells out
  *   move.c     the limit
  * None of them knows what a program means. */
 #ifndef NG_LOWER_H
@@ -160,6 +161,13 @@ ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsign
 void ng_store_partial(const ng_lower *l, int type, ng_v v_memory, ng_v v_ptr, unsigned count);
 /* A whole vector that goes past the caches. */
 void ng_store_stream(ng_lower *l, ng_v v_memory, ng_v v_ptr);
+
+/* expand.c */
+/* a[0] * a[1] + a[2], rounded once; without FMA only for f32. */
+ng_v ng_fma(const ng_lower *l, ng_v *a);
+/* <n x i16> of f16 to <n x float> and back. */
+ng_v ng_half_spelled_wide(const ng_build *g, ng_v v);
+ng_v ng_half_spelled_narrow(const ng_build *g, ng_v v);
 
 /* move.c: moves the bytes of one slice for a row of the block. */
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);

@@ -5,13 +5,13 @@
 #include "elfcheck.h"
 #include "gen.h"
 #include "lower.h"
+#include "object.h"
 
 #include "error.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
-#include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -29,6 +29,7 @@ static void initialize_targets(void) {
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser(); /* for inline assembler */
     LLVMInitializeX86Disassembler();
     LLVMInitializeAArch64TargetInfo();
     LLVMInitializeAArch64Target();
@@ -38,11 +39,14 @@ static void initialize_targets(void) {
 }
 static pthread_once_t targets_once = PTHREAD_ONCE_INIT;
 
-void ng_gen_process_options(void) {
+static void set_options(void) {
     /* Loop strength reduction takes half of the compile time and gains nothing on these loops. */
     const char *argv[] = {"normgen", "-disable-lsr"};
     LLVMParseCommandLineOptions(2, argv, NULL);
 }
+static pthread_once_t options_once = PTHREAD_ONCE_INIT;
+
+void ng_gen_process_options(void) { pthread_once(&options_once, set_options); }
 
 /* Moves an LLVM message into the error text. */
 static normgen_status llvm_failed(const char *what, char *message) {
@@ -52,7 +56,7 @@ static normgen_status llvm_failed(const char *what, char *message) {
     return st;
 }
 
-static normgen_status make_machine(const ng_isa *isa, LLVMTargetMachineRef *machine) {
+normgen_status ng_machine_make(const ng_isa *isa, LLVMTargetMachineRef *machine) {
     LLVMTargetRef target;
     char *message = NULL;
     pthread_once(&targets_once, initialize_targets);
@@ -71,27 +75,9 @@ static normgen_status make_machine(const ng_isa *isa, LLVMTargetMachineRef *mach
                : ng_fail(NORMGEN_E_GENERATOR, "LLVM makes no target machine for %s", isa->name);
 }
 
-static void set_attribute(const ng_build *g, const char *key, const char *value) {
-    LLVMAttributeRef a = LLVMCreateStringAttribute(g->context, key, (unsigned)strlen(key), value,
-                                                   (unsigned)strlen(value));
-    LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
-}
+/* ---- modules ---- */
 
-static void set_attributes(const ng_lower *l) {
-    const ng_build *g = &l->g;
-    char bits[16];
-    snprintf(bits, sizeof bits, "%d", l->s->vec);
-    set_attribute(g, "target-cpu", l->isa->llvm_cpu);
-    set_attribute(g, "target-features", l->isa->llvm_features);
-    set_attribute(g, "min-legal-vector-width", bits);
-    set_attribute(g, "prefer-vector-width", bits);
-    set_attribute(g, "no-builtins", "");
-    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateEnumAttribute(g->context, nounwind, 0));
-}
-
-static void build_begin(ng_build *g) {
+void ng_build_begin(ng_build *g, const ng_isa *isa, LLVMTargetMachineRef machine) {
     g->context = LLVMContextCreate();
     g->module = LLVMModuleCreateWithNameInContext("normgen", g->context);
     g->b = LLVMCreateBuilderInContext(g->context);
@@ -104,30 +90,45 @@ static void build_begin(ng_build *g) {
     g->t_float = LLVMFloatTypeInContext(g->context);
     g->t_double = LLVMDoubleTypeInContext(g->context);
     g->t_ptr = LLVMPointerTypeInContext(g->context, 0);
+    LLVMSetTarget(g->module, isa->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(g->module, layout);
+    LLVMDisposeTargetData(layout);
 }
 
-static void build_end(ng_build *g) {
+void ng_build_end(ng_build *g) {
     if (g->b) LLVMDisposeBuilder(g->b);
     if (g->module) LLVMDisposeModule(g->module);
     if (g->context) LLVMContextDispose(g->context);
 }
 
-/* Builds, verifies and optimizes the module of l->g. */
-static normgen_status make_module(ng_lower *l, LLVMTargetMachineRef machine, const char *symbol) {
+void ng_string_attribute(const ng_build *g, ng_v fn, const char *key, const char *value) {
+    LLVMAttributeRef a = LLVMCreateStringAttribute(g->context, key, (unsigned)strlen(key), value,
+                                                   (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
+}
+
+void ng_enum_attribute(const ng_build *g, ng_v fn, const char *name) {
+    unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(g->context, kind, 0));
+}
+
+void ng_function_attributes(const ng_build *g, ng_v fn, const ng_isa *isa) {
+    ng_string_attribute(g, fn, "target-cpu", isa->llvm_cpu);
+    ng_string_attribute(g, fn, "target-features", isa->llvm_features);
+    ng_string_attribute(g, fn, "no-builtins", "");
+    ng_enum_attribute(g, fn, "nounwind");
+}
+
+normgen_status ng_module_finish(const ng_build *g, LLVMTargetMachineRef machine,
+                                const char *pipeline) {
     char *message = NULL;
-    build_begin(&l->g);
-    LLVMSetTarget(l->g.module, l->isa->triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-    LLVMSetModuleDataLayout(l->g.module, layout);
-    LLVMDisposeTargetData(layout);
-    if (!ng_lower_function(l, symbol))
-        return ng_fail(NORMGEN_E_MEMORY, "out of memory while generating code");
-    set_attributes(l);
-    if (LLVMVerifyModule(l->g.module, LLVMReturnStatusAction, &message))
+    if (LLVMVerifyModule(g->module, LLVMReturnStatusAction, &message))
         return llvm_failed("rejects the code", message);
     LLVMDisposeMessage(message);
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(l->g.module, PIPELINE, machine, options);
+    LLVMErrorRef error = LLVMRunPasses(g->module, pipeline, machine, options);
     LLVMDisposePassBuilderOptions(options);
     if (!error) return NORMGEN_OK;
     char *text = LLVMGetErrorMessage(error);
@@ -136,21 +137,42 @@ static normgen_status make_module(ng_lower *l, LLVMTargetMachineRef machine, con
     return st;
 }
 
-static normgen_status emit(ng_lower *l, LLVMTargetMachineRef machine, const char *symbol,
-                           ng_object *out) {
+normgen_status ng_module_object(const ng_build *g, LLVMTargetMachineRef machine,
+                                unsigned char **bytes, size_t *size) {
     char *message = NULL;
     LLVMMemoryBufferRef buffer = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, l->g.module, LLVMObjectFile, &message,
-                                            &buffer))
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, g->module, LLVMObjectFile, &message, &buffer))
         return llvm_failed("emits no object", message);
-    ng_object object = {.size = LLVMGetBufferSize(buffer)};
-    object.bytes = malloc(object.size);
-    normgen_status st = NORMGEN_OK;
-    if (object.bytes)
-        memcpy(object.bytes, LLVMGetBufferStart(buffer), object.size);
-    else
-        st = ng_fail(NORMGEN_E_MEMORY, "out of memory for an object of %zu bytes", object.size);
+    size_t n = LLVMGetBufferSize(buffer);
+    unsigned char *copy = malloc(n);
+    if (copy) memcpy(copy, LLVMGetBufferStart(buffer), n);
     LLVMDisposeMemoryBuffer(buffer);
+    if (!copy) return ng_fail(NORMGEN_E_MEMORY, "out of memory for an object of %zu bytes", n);
+    *bytes = copy;
+    *size = n;
+    return NORMGEN_OK;
+}
+
+/* ---- kernels ---- */
+
+/* Builds, verifies and optimizes the module of l->g. */
+static normgen_status make_module(ng_lower *l, LLVMTargetMachineRef machine, const char *symbol) {
+    char bits[16];
+    ng_build_begin(&l->g, l->isa, machine);
+    if (!ng_lower_function(l, symbol))
+        return ng_fail(NORMGEN_E_MEMORY, "out of memory while generating code");
+    ng_function_attributes(&l->g, l->g.fn, l->isa);
+    snprintf(bits, sizeof bits, "%d", l->s->vec);
+    ng_string_attribute(&l->g, l->g.fn, "min-legal-vector-width", bits);
+    ng_string_attribute(&l->g, l->g.fn, "prefer-vector-width", bits);
+    LLVMSetVisibility(l->g.fn, LLVMHiddenVisibility);
+    return ng_module_finish(&l->g, machine, PIPELINE);
+}
+
+static normgen_status emit(ng_lower *l, LLVMTargetMachineRef machine, const char *symbol,
+                           ng_object *out) {
+    ng_object object = {0};
+    normgen_status st = ng_module_object(&l->g, machine, &object.bytes, &object.size);
     if (st == NORMGEN_OK) st = ng_elf_check_leaf(object.bytes, object.size, &object.code_bytes);
     if (st != NORMGEN_OK) {
         free(object.bytes);
@@ -163,14 +185,13 @@ static normgen_status emit(ng_lower *l, LLVMTargetMachineRef machine, const char
 
 /* Compiles to an object (out) or to IR text (ir). */
 static normgen_status compile(const ng_program *p, const ng_schedule *s, const ng_isa *isa,
-                              bool limit, ng_object *out, char **ir) {
-    const char *symbol = limit ? "normgen_limit" : "normgen_kernel";
+                              bool limit, const char *symbol, ng_object *out, char **ir) {
     char reason[NG_SCHEDULE_TEXT];
     LLVMTargetMachineRef machine = NULL;
     ng_lower l = {.p = p, .s = s, .isa = isa, .limit = limit};
     if (!ng_schedule_legal(p, isa, s, reason))
         return ng_fail(NORMGEN_E_SCHEDULE, "schedule not legal on %s: %s", isa->name, reason);
-    normgen_status st = make_machine(isa, &machine);
+    normgen_status st = ng_machine_make(isa, &machine);
     if (st == NORMGEN_OK) st = make_module(&l, machine, symbol);
     if (st == NORMGEN_OK && out) st = emit(&l, machine, symbol, out);
     if (st == NORMGEN_OK && ir) {
@@ -179,24 +200,29 @@ static normgen_status compile(const ng_program *p, const ng_schedule *s, const n
         LLVMDisposeMessage(text);
         if (!*ir) st = ng_fail(NORMGEN_E_MEMORY, "out of memory for the text of a kernel");
     }
-    build_end(&l.g);
+    ng_build_end(&l.g);
     if (machine) LLVMDisposeTargetMachine(machine);
     return st;
 }
 
 normgen_status ng_compile(const ng_program *p, const ng_schedule *s, const ng_isa *isa,
                           ng_object *out) {
-    return compile(p, s, isa, false, out, NULL);
+    return compile(p, s, isa, false, "normgen_kernel", out, NULL);
+}
+
+normgen_status ng_compile_as(const ng_program *p, const ng_schedule *s, const ng_isa *isa,
+                             const char *symbol, ng_object *out) {
+    return compile(p, s, isa, false, symbol, out, NULL);
 }
 
 normgen_status ng_compile_limit(const ng_program *p, const ng_schedule *s, const ng_isa *isa,
                                 ng_object *out) {
-    return compile(p, s, isa, true, out, NULL);
+    return compile(p, s, isa, true, "normgen_limit", out, NULL);
 }
 
 normgen_status ng_compile_ir(const ng_program *p, const ng_schedule *s, const ng_isa *isa,
                              char **text) {
-    return compile(p, s, isa, false, NULL, text);
+    return compile(p, s, isa, false, "normgen_kernel", NULL, text);
 }
 
 void ng_object_fini(ng_object *object) {

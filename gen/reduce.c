@@ -64,7 +64,7 @@ static ng_v add_vector(ng_values *e, const ng_op *op, ng_v v_acc, int k, int row
     if (op->code == NG_SUM) return LLVMBuildFAdd(l->g.b, v_acc, v_a, "");
     if (op->code == NG_DOT) {
         ng_v args[3] = {v_a, ng_value(e, op->a[1], row)[k], v_acc};
-        return ng_intrinsic(&l->g, "llvm.fma", &l->t_vec, 1, args, 3);
+        return ng_fma(l, args);
     }
     ng_v v_abs = ng_intrinsic(&l->g, "llvm.fabs", &l->t_vec, 1, &v_a, 1);
     return ng_combine(l, NG_AMAX, v_acc, v_abs);

@@ -37,7 +37,7 @@ ng_v ng_arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
     case NG_SUB: return LLVMBuildFSub(g->b, a[0], a[1], "");
     case NG_MUL: return LLVMBuildFMul(g->b, a[0], a[1], "");
     case NG_DIV: return LLVMBuildFDiv(g->b, a[0], a[1], "");
-    case NG_FMA: return ng_intrinsic(g, "llvm.fma", &t, 1, a, 3);
+    case NG_FMA: return ng_fma(l, a);
     case NG_SQRT: return ng_intrinsic(g, "llvm.sqrt", &t, 1, a, 1);
     case NG_NEG: return LLVMBuildFNeg(g->b, a[0], "");
     case NG_RINT: return ng_intrinsic(g, "llvm.rint", &t, 1, a, 1);

@@ -42,13 +42,15 @@ const char *const ng_feature_names[NG_FEATURE_COUNT] = {
 
 /* In the order of the struct: see cpu.h. */
 const ng_isa ng_isas[] = {
-    {"x86-64", NG_X86_64, 0, 0, 0, false, true, "x86-64", "", X86_TRIPLE},
-    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, "x86-64-v3", "", X86_TRIPLE},
-    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, 1, false, true, "x86-64-v4", "", X86_TRIPLE},
-    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, "x86-64-v4", "+avx512bf16",
+    {"x86-64", NG_X86_64, 0, 0, 0, false, true, false, "x86-64", "", X86_TRIPLE},
+    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, true, "x86-64-v3", "", X86_TRIPLE},
+    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, 1, false, true, true, "x86-64-v4", "", X86_TRIPLE},
+    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, true, "x86-64-v4", "+avx512bf16",
      X86_TRIPLE},
-    {"aarch64", NG_AARCH64, BIT(neon), 128, 0, false, false, "generic", "+neon", ARM_TRIPLE},
+    {"aarch64", NG_AARCH64, BIT(neon), 128, 0, false, false, true, "generic", "+neon", ARM_TRIPLE},
 };
+const ng_isa ng_isa_spelled_out = {"x86-64", NG_X86_64, 0,        128, 0,         false,
+                                   true,     false,     "x86-64", "",  X86_TRIPLE};
 const size_t ng_isa_count = sizeof ng_isas / sizeof ng_isas[0];
 
 /* Interpreters, best first; the first whose features are there serves. */
@@ -206,6 +208,40 @@ static void count_cores(ng_cpu *cpu, facts *f) {
     if (cpu->cores < 1) cpu->cores = 1;
 }
 
+/* Bits of leaf 1 ecx and leaf 7 ebx that x86-64-v3 has besides its vectors: compilers use them
+ * too. */
+#define COMPANIONS_1 (1u << 0 | 1u << 9 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 28)
+#define COMPANIONS_7 (1u << 3 | 1u << 8) /* BMI1, BMI2 */
+#define LZCNT (1u << 5)                  /* leaf 0x80000001 ecx */
+#define OSXSAVE (1u << 27)               /* leaf 1 ecx: xgetbv may be used */
+#define SAVES_AVX 0x6u                   /* of XCR0 */
+#define SAVES_AVX512 0xe6u
+
+/* Where CPUID tells of a feature. */
+static const struct {
+    uint32_t feature;
+    ng_x86_word word;
+    int bit;
+} x86_bits[] = {
+    {BIT(fma), NG_X86_1C, 12},        {BIT(f16c), NG_X86_1C, 29},
+    {BIT(avx2), NG_X86_7B, 5},        {BIT(avx512f), NG_X86_7B, 16},
+    {BIT(avx512dq), NG_X86_7B, 17},   {BIT(avx512cd), NG_X86_7B, 28},
+    {BIT(avx512bw), NG_X86_7B, 30},   {BIT(avx512vl), NG_X86_7B, 31},
+    {BIT(avx512bf16), NG_X86_71A, 5},
+};
+enum { X86_BITS = sizeof x86_bits / sizeof x86_bits[0] };
+
+void ng_x86_needs(uint32_t features, uint32_t need[NG_X86_WORDS]) {
+    memset(need, 0, NG_X86_WORDS * sizeof need[0]);
+    for (int i = 0; i < X86_BITS; i++)
+        if (features & x86_bits[i].feature) need[x86_bits[i].word] |= 1u << x86_bits[i].bit;
+    if (!features) return;
+    need[NG_X86_1C] |= COMPANIONS_1 | OSXSAVE;
+    need[NG_X86_7B] |= COMPANIONS_7;
+    need[NG_X86_EXTENDED_C] |= LZCNT;
+    need[NG_X86_XCR0] |= features & ~NEEDS_V3 ? SAVES_AVX512 : SAVES_AVX;
+}
+
 #if defined(__x86_64__)
 
 typedef struct leaf {
@@ -226,26 +262,15 @@ static uint32_t xcr0(void) {
     return low;
 }
 
-static uint32_t pick(uint32_t word, int bit, uint32_t feature) {
-    return word >> bit & 1u ? feature : 0;
-}
-
-/* Bits of leaf 1 ecx and leaf 7 ebx that x86-64-v3 has besides its vectors: compilers use them
- * too. */
-#define COMPANIONS_1 (1u << 0 | 1u << 9 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 28)
-#define COMPANIONS_7 (1u << 3 | 1u << 8) /* BMI1, BMI2 */
-#define LZCNT (1u << 5)                  /* leaf 0x80000001 ecx */
-
 static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf extended, facts *f) {
-    uint32_t v3 =
-        pick(one.c, 12, BIT(fma)) | pick(one.c, 29, BIT(f16c)) | pick(seven.b, 5, BIT(avx2));
-    uint32_t v4 = pick(seven.b, 16, BIT(avx512f)) | pick(seven.b, 17, BIT(avx512dq)) |
-                  pick(seven.b, 28, BIT(avx512cd)) | pick(seven.b, 30, BIT(avx512bw)) |
-                  pick(seven.b, 31, BIT(avx512vl)) | pick(seven_one.a, 5, BIT(avx512bf16));
-    uint32_t saved = one.c >> 27 & 1u ? xcr0() : 0; /* OSXSAVE: xgetbv may be used */
+    const uint32_t word[NG_X86_WORDS] = {one.c, seven.b, seven_one.a, extended.c, 0};
+    uint32_t has = 0, saved = one.c & OSXSAVE ? xcr0() : 0;
+    for (int i = 0; i < X86_BITS; i++)
+        if (word[x86_bits[i].word] >> x86_bits[i].bit & 1u) has |= x86_bits[i].feature;
+    uint32_t v3 = has & NEEDS_V3, v4 = has & ~NEEDS_V3;
     bool companions = (one.c & COMPANIONS_1) == COMPANIONS_1 &&
                       (seven.b & COMPANIONS_7) == COMPANIONS_7 && (extended.c & LZCNT);
-    bool avx = (saved & 0x6u) == 0x6u, avx512 = avx && (saved & 0xe0u) == 0xe0u;
+    bool avx = (saved & SAVES_AVX) == SAVES_AVX, avx512 = (saved & SAVES_AVX512) == SAVES_AVX512;
     f->companions_missing = (v3 & BIT(avx2)) && !companions;
     f->avx_disabled = v3 && !avx;
     f->avx512_disabled = v4 && !avx512;

@@ -31,11 +31,15 @@ typedef struct ng_isa {
     int mask_bytes;    /* smallest element that can be loaded and stored under a mask; 0: none */
     bool native_bf16;  /* narrowing to bf16 is an instruction */
     bool streams;      /* non-temporal stores */
+    bool fma;          /* fma and conversions of f16 are instructions; else they are spelled out */
     const char *llvm_cpu, *llvm_features;
     const char *triple;
 } ng_isa;
 extern const ng_isa ng_isas[];
 extern const size_t ng_isa_count;
+/* x86-64 with code generated for it, slow and long: only what bundles have for CPUs without FMA. In
+ * ng_isas that level is the interpreter's. */
+extern const ng_isa ng_isa_spelled_out;
 /* The level of that name, or NULL. */
 const ng_isa *ng_isa_find(const char *name);
 
@@ -52,6 +56,20 @@ typedef struct ng_cpu {
     ng_interp_fn interp; /* the interpreter for them */
     const char *cap;     /* value of NORMGEN_ISA, or NULL */
 } ng_cpu;
+
+/* Words of CPUID and XCR0 that features stand in: leaf 1 ecx, leaf 7 ebx, leaf 7.1 eax, leaf
+ * 0x80000001 ecx. */
+typedef enum ng_x86_word {
+    NG_X86_1C,
+    NG_X86_7B,
+    NG_X86_71A,
+    NG_X86_EXTENDED_C,
+    NG_X86_XCR0,
+    NG_X86_WORDS
+} ng_x86_word;
+/* The bits that all have to be set for these features to be used: their own, what compilers use
+ * beside them, and the registers that the system has to save. */
+void ng_x86_needs(uint32_t features, uint32_t need[NG_X86_WORDS]);
 
 /* The machine this runs on; detected once. E_ARGUMENT when NORMGEN_ISA names no level (the text
  * lists the right ones): *cpu is then the uncapped machine all the same. */

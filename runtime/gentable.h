@@ -76,6 +76,23 @@ typedef struct ng_check_request {
     int64_t compared, kernels, failed; /* results */
 } ng_check_request;
 
+/* A bundle to be made: see gen/emit.h. Texts are borrowed. */
+typedef struct ng_emit_request {
+    const ng_spec_list *specs;
+    const char *isas;    /* names of levels with commas */
+    const char *folder;  /* replaced as a whole; a folder with foreign files is refused */
+    const char *prefix;  /* of all its symbols, a C identifier */
+    const char *regimes; /* with commas: which have schedules of their own; NULL: all */
+    const char *store;   /* path of the store with winners; NULL: none */
+    bool tuned;          /* all specs of the store too */
+    bool shared;         /* also a shared library, by the system's linker */
+    bool baseline;       /* an entry for x86-64 without FMA */
+    /* What is worth knowing, one line each. */
+    void (*note)(void *ctx, const char *line);
+    void *ctx;
+    size_t spec_count, kernel_count, library_bytes; /* results */
+} ng_emit_request;
+
 typedef struct ng_gen_table {
     uint32_t struct_size;
     const char *build;     /* version and build id; must equal the run time's */
@@ -105,6 +122,8 @@ typedef struct ng_gen_table {
     /* Compares kernels with the interpreter, schedules x ISA levels of this machine x awkward
      * input. */
     normgen_status (*check)(ng_check_request *request);
+    /* Emits a bundle: the whole folder or nothing. E_ARGUMENT for a request that means nothing. */
+    normgen_status (*emit)(ng_emit_request *request);
 } ng_gen_table;
 
 /* Finds, checks and loads the generator library once per process. NULL when it is not there or does

@@ -116,6 +116,11 @@ static normgen_status check(ng_check_request *request) {
     return NORMGEN_OK;
 }
 
+static normgen_status emit(ng_emit_request *request) {
+    request->spec_count = request->specs->count;
+    return told("fail") ? failed() : NORMGEN_OK;
+}
+
 __attribute__((visibility("default"))) extern const ng_gen_table normgen_gen_table;
 const ng_gen_table normgen_gen_table = {
     .struct_size = sizeof(ng_gen_table),
@@ -132,4 +137,5 @@ const ng_gen_table normgen_gen_table = {
     .tune = tune,
     .bench = tune,
     .check = check,
+    .emit = emit,
 };

@@ -22,4 +22,5 @@ const ng_gen_table normgen_gen_table = {
     .tune = ng_tune,
     .bench = ng_bench,
     .check = ng_check,
+    .emit = ng_emit,
 };

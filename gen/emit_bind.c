@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arguments of a bundle's function as LLVM code: the rules of runtime/call.c, unrolled over the
+ * streams of one program. An ordinary call is straight code whose doubts are collected in one bit;
+ * a call in doubt is looked at exactly, and only there found wrong. */
+#include "emit_ir.h"
+
+#include "types.h"
+
+static ng_v field(const ng_build *g, ng_v v_base, size_t at) {
+    return ng_load(g, g->t_i64, ng_offset(g, v_base, ng_i64(g, (int64_t)at)), 8);
+}
+
+void ng_bind_load(const ng_build *g, const ng_program *p, ng_binding *bind) {
+    bind->v_rows = field(g, bind->v_args, 0);
+    for (int s = 0; s < p->streams; s++) {
+        size_t at = ng_emit_stride_at(p, s);
+        ng_v v_row = ng_i64(g, p->stream[s].row_bytes);
+        bind->base[s] = field(g, bind->v_args, ng_emit_pointer_at(p, s));
+        bind->stride[s] = v_row;
+        if (!at) continue;
+        ng_v v = field(g, bind->v_args, at);
+        bind->stride[s] = ng_pick(g, ng_is(g, LLVMIntEQ, v, ng_i64(g, 0)), v_row, v);
+    }
+}
+
+static ng_v rows_of(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+    return ng_stream_shared(&p->stream[s]) ? ng_i64(g, 1) : bind->v_rows;
+}
+
+/* An output in the place of an input of its shape. */
+static bool may_be_one(const ng_program *p, int s, int t) {
+    const ng_stream *a = &p->stream[s], *b = &p->stream[t];
+    return a->out != b->out && a->rows == b->rows && a->width == b->width &&
+           a->row_bytes == b->row_bytes;
+}
+static ng_v is_one(const ng_build *g, const ng_binding *bind, int s, int t) {
+    return ng_and(g, ng_is(g, LLVMIntEQ, bind->base[s], bind->base[t]),
+                  ng_is(g, LLVMIntEQ, bind->stride[s], bind->stride[t]));
+}
+
+/* ---- the ordinary call ---- */
+
+/* Bits that are set where strides and rows are not small, an address is null or at the end of the
+ * address space, or something is not aligned to its element. */
+static ng_v stream_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+    ng_v v_base = bind->base[s], v_stride = bind->stride[s];
+    ng_v v_low = ng_or(g, v_base, v_stride);
+    ng_v v = ng_or(g, ng_shr(g, v_stride, 31), ng_shr(g, ng_sub(g, v_base, ng_i64(g, 1)), 62));
+    ng_v v_short = ng_sub(g, v_stride, ng_i64(g, p->stream[s].row_bytes));
+    v = ng_or(g, v, ng_shr(g, v_short, 62));
+    return ng_or(g, v, ng_and(g, v_low, ng_i64(g, p->stream[s].element - 1)));
+}
+
+static ng_v end_of(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+    return ng_add(g, bind->base[s], ng_mul(g, rows_of(g, p, bind, s), bind->stride[s]));
+}
+
+ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind) {
+    ng_v end[NORMGEN_MAX_STREAMS], v_bits = ng_shr(g, bind->v_rows, 31);
+    ng_v v = ng_or(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last),
+                   ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows));
+    for (int s = 0; s < p->streams; s++) {
+        v_bits = ng_or(g, v_bits, stream_doubt(g, p, bind, s));
+        end[s] = end_of(g, p, bind, s);
+        for (int t = 0; t < s; t++) {
+            if (!p->stream[s].out && !p->stream[t].out) continue;
+            ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
+                                  ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
+            if (may_be_one(p, s, t))
+                v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_one(g, bind, s, t), ""));
+            v = ng_or(g, v, v_cross);
+        }
+    }
+    return ng_or(g, v, ng_is(g, LLVMIntNE, v_bits, ng_i64(g, 0)));
+}
+
+/* ---- the call in doubt ---- */
+
+static void fail_if(const ng_build *g, ng_v v_if, ng_emit_status status) {
+    LLVMBasicBlockRef b_fail = ng_block_new(g, "fail"), b_go = ng_block_new(g, "fine");
+    LLVMBuildCondBr(g->b, v_if, b_fail, b_go);
+    ng_block_start(g, b_fail);
+    LLVMBuildRet(g->b, ng_i32(g, status));
+    ng_block_start(g, b_go);
+}
+
+/* The span from the first row's start to the last one's must fit the address space. */
+static void check_span(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+    ng_v v_more = ng_sub(g, rows_of(g, p, bind, s), ng_i64(g, 1));
+    ng_v args[2] = {v_more, bind->stride[s]}, v_row = ng_i64(g, p->stream[s].row_bytes);
+    ng_t t[1] = {g->t_i64};
+    ng_v v_product = ng_intrinsic(g, "llvm.umul.with.overflow", t, 1, args, 2);
+    ng_v v_span = LLVMBuildExtractValue(g->b, v_product, 0, "");
+    fail_if(g, LLVMBuildExtractValue(g->b, v_product, 1, ""), NG_EMIT_RANGE);
+    ng_v v_most = ng_sub(g, ng_i64(g, INT64_MAX), v_row);
+    fail_if(g, ng_is(g, LLVMIntUGT, v_span, v_most), NG_EMIT_RANGE);
+    ng_v v_end = ng_add(g, ng_add(g, bind->base[s], v_span), v_row);
+    fail_if(g, ng_is(g, LLVMIntULT, v_end, bind->base[s]), NG_EMIT_RANGE);
+}
+
+static void check_stream(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+    ng_v v_low = ng_or(g, bind->base[s], bind->stride[s]);
+    fail_if(g, ng_is(g, LLVMIntEQ, bind->base[s], ng_i64(g, 0)), NG_EMIT_NULL);
+    ng_v v_short = ng_is(g, LLVMIntSLT, bind->stride[s], ng_i64(g, p->stream[s].row_bytes));
+    fail_if(g, v_short, NG_EMIT_STRIDE);
+    ng_v v_odd = ng_and(g, v_low, ng_i64(g, p->stream[s].element - 1));
+    fail_if(g, ng_is(g, LLVMIntNE, v_odd, ng_i64(g, 0)), NG_EMIT_ALIGNMENT);
+    check_span(g, p, bind, s);
+}
+
+/* Output o against stream s. */
+static void check_pair(const ng_build *g, const ng_program *p, const ng_binding *bind, int o, int s,
+                       ng_v v_meet) {
+    ng_t params[8], t;
+    ng_v args[8] = {
+        bind->base[o], bind->stride[o], ng_i64(g, p->stream[o].row_bytes), rows_of(g, p, bind, o),
+        bind->base[s], bind->stride[s], ng_i64(g, p->stream[s].row_bytes), rows_of(g, p, bind, s)};
+    for (int i = 0; i < 8; i++) params[i] = g->t_i64;
+    t = LLVMFunctionType(g->t_i1, params, 8, false);
+    ng_v v = LLVMBuildCall2(g->b, t, v_meet, args, 8, "");
+    if (may_be_one(p, o, s)) v = ng_and(g, v, LLVMBuildNot(g->b, is_one(g, bind, o, s), ""));
+    fail_if(g, v, NG_EMIT_OVERLAP);
+}
+
+void ng_bind_check(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_meet) {
+    fail_if(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last), NG_EMIT_RANGE);
+    fail_if(g, ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows), NG_EMIT_RANGE);
+    fail_if(g, ng_is(g, LLVMIntEQ, bind->v_rows, ng_i64(g, 0)), NG_EMIT_OK); /* nothing to do */
+    for (int s = 0; s < p->streams; s++) check_stream(g, p, bind, s);
+    for (int o = 0; o < p->streams; o++)
+        for (int s = 0; s < p->streams; s++)
+            if (p->stream[o].out && s != o && !(p->stream[s].out && s > o))
+                check_pair(g, p, bind, o, s, v_meet);
+}
+
+/* ---- whether regions meet ---- */
+
+typedef struct region {
+    ng_v base, stride, bytes, rows;
+} region;
+
+/* Rows with one common stride: see meet_in_step of runtime/call.c. */
+static ng_v meet_in_step(const ng_build *g, region a, region b) {
+    ng_v v_swap = ng_is(g, LLVMIntUGT, a.base, b.base);
+    ng_v v_low = ng_pick(g, v_swap, b.base, a.base), v_high = ng_pick(g, v_swap, a.base, b.base);
+    ng_v v_low_bytes = ng_pick(g, v_swap, b.bytes, a.bytes);
+    ng_v v_high_bytes = ng_pick(g, v_swap, a.bytes, b.bytes);
+    ng_v v_low_rows = ng_pick(g, v_swap, b.rows, a.rows);
+    ng_v v_d = ng_sub(g, v_high, v_low), v_k = LLVMBuildUDiv(g->b, v_d, a.stride, "");
+    ng_v v_rest = LLVMBuildURem(g->b, v_d, a.stride, "");
+    ng_v v_this =
+        ng_and(g, ng_is(g, LLVMIntULT, v_k, v_low_rows), ng_is(g, LLVMIntULT, v_rest, v_low_bytes));
+    ng_v v_after = ng_add(g, v_k, ng_i64(g, 1)), v_gap = ng_sub(g, a.stride, v_rest);
+    ng_v v_next = ng_and(g, ng_is(g, LLVMIntULT, v_after, v_low_rows),
+                         ng_is(g, LLVMIntULT, v_gap, v_high_bytes));
+    return ng_or(g, v_this, v_next);
+}
+
+/* The region whose row ends before the other's begins jumps over all rows that do; b_out when it
+ * has no row left, else back to b_head with its phis advanced. */
+static void jump(const ng_build *g, const region *r, ng_v v_at, ng_v v_row, ng_v v_other,
+                 ng_v phis[4], const int own[2], LLVMBasicBlockRef b_head,
+                 LLVMBasicBlockRef b_out) {
+    ng_v v_gap = ng_sub(g, ng_sub(g, v_other, v_at), r->bytes);
+    ng_v v_skip = ng_add(g, LLVMBuildUDiv(g->b, v_gap, r->stride, ""), ng_i64(g, 1));
+    ng_v v_done = ng_is(g, LLVMIntUGE, v_skip, ng_sub(g, r->rows, v_row));
+    ng_v v_next_row = ng_add(g, v_row, v_skip);
+    ng_v v_next_at = ng_add(g, v_at, ng_mul(g, v_skip, r->stride));
+    LLVMBasicBlockRef b_here = ng_block_here(g);
+    LLVMBuildCondBr(g->b, v_done, b_out, b_head);
+    for (int i = 0; i < 4; i++)
+        ng_phi_add(phis[i], i == own[0] ? v_next_row : i == own[1] ? v_next_at : phis[i], b_here);
+}
+
+static void meet_at_any_stride(const ng_build *g, region a, region b) {
+    static const int of_a[2] = {0, 1}, of_b[2] = {2, 3};
+    LLVMBasicBlockRef b_from = ng_block_here(g), b_head = ng_block_new(g, "walk");
+    LLVMBasicBlockRef b_not_a = ng_block_new(g, "not_a"), b_a = ng_block_new(g, "a_first");
+    LLVMBasicBlockRef b_b = ng_block_new(g, "b_first"), b_met = ng_block_new(g, "met");
+    LLVMBasicBlockRef b_apart = ng_block_new(g, "apart");
+    LLVMBuildBr(g->b, b_head);
+    ng_block_start(g, b_head);
+    ng_v phis[4] = {ng_phi(g, ng_i64(g, 0), b_from), ng_phi(g, a.base, b_from),
+                    ng_phi(g, ng_i64(g, 0), b_from), ng_phi(g, b.base, b_from)};
+    ng_v v_a_before = ng_is(g, LLVMIntULE, ng_add(g, phis[1], a.bytes), phis[3]);
+    LLVMBuildCondBr(g->b, v_a_before, b_a, b_not_a);
+    ng_block_start(g, b_not_a);
+    ng_v v_b_before = ng_is(g, LLVMIntULE, ng_add(g, phis[3], b.bytes), phis[1]);
+    LLVMBuildCondBr(g->b, v_b_before, b_b, b_met);
+    ng_block_start(g, b_a);
+    jump(g, &a, phis[1], phis[0], phis[3], phis, of_a, b_head, b_apart);
+    ng_block_start(g, b_b);
+    jump(g, &b, phis[3], phis[2], phis[1], phis, of_b, b_head, b_apart);
+    ng_block_start(g, b_met);
+    LLVMBuildRet(g->b, LLVMConstInt(g->t_i1, 1, false));
+    ng_block_start(g, b_apart);
+    LLVMBuildRet(g->b, LLVMConstInt(g->t_i1, 0, false));
+}
+
+ng_v ng_bind_meet(ng_build *g) {
+    ng_t params[8];
+    region r[2];
+    for (int i = 0; i < 8; i++) params[i] = g->t_i64;
+    ng_v fn = g->fn =
+        LLVMAddFunction(g->module, "meet", LLVMFunctionType(g->t_i1, params, 8, false));
+    LLVMSetLinkage(fn, LLVMInternalLinkage);
+    ng_block_start(g, ng_block_new(g, "entry"));
+    for (unsigned i = 0; i < 2; i++)
+        r[i] = (region){LLVMGetParam(fn, 4 * i), LLVMGetParam(fn, 4 * i + 1),
+                        LLVMGetParam(fn, 4 * i + 2), LLVMGetParam(fn, 4 * i + 3)};
+    LLVMBasicBlockRef b_step = ng_block_new(g, "in_step"), b_any = ng_block_new(g, "any_stride");
+    LLVMBuildCondBr(g->b, ng_is(g, LLVMIntEQ, r[0].stride, r[1].stride), b_step, b_any);
+    ng_block_start(g, b_step);
+    LLVMBuildRet(g->b, meet_in_step(g, r[0], r[1]));
+    ng_block_start(g, b_any);
+    meet_at_any_stride(g, r[0], r[1]);
+    return fn;
+}
+
+/* ---- the bound call ---- */
+
+static void put(const ng_build *g, ng_v v_bound, size_t at, ng_v v) {
+    ng_store(g, v, ng_offset(g, v_bound, ng_i64(g, (int64_t)at)), 8);
+}
+
+void ng_bind_store(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_bound) {
+    /* more than any row number, so that no call reaches a second outer step */
+    put(g, v_bound, offsetof(normgen_bound_args, rows_per_outer), ng_i64(g, INT64_MAX));
+    for (int s = 0; s < p->streams; s++) {
+        size_t at = offsetof(normgen_bound_args, stream) + (size_t)s * sizeof(normgen_stream);
+        bool shared = ng_stream_shared(&p->stream[s]);
+        put(g, v_bound, at + offsetof(normgen_stream, base), bind->base[s]);
+        put(g, v_bound, at + offsetof(normgen_stream, inner),
+            shared ? ng_i64(g, 0) : bind->stride[s]);
+        put(g, v_bound, at + offsetof(normgen_stream, outer), ng_i64(g, 0));
+    }
+}
