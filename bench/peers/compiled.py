@@ -71,9 +71,10 @@ class Shim:
             make.argtypes = [ctypes.POINTER(Job)] + extra + [ctypes.POINTER(FN)]
         self.lib.peers_keep_memory()
 
-    def runner(self, operands, make, *more):
+    def runner(self, operands, make, *more, threads=None):
         """run(calls, first slice) of what `make` gives, or None when it declines."""
         fn, job, p = FN(), job_of(operands), operands.point
+        job.threads = threads or p.threads
         state = make(ctypes.byref(job), *more, ctypes.byref(fn))
         if not state:
             return None

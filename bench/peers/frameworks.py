@@ -10,23 +10,25 @@ EPS = 1e-5
 
 
 class Subject:
-    """calls[i]() does slice i and returns its output; the output is freed before the next call."""
+    """calls[i]() does slice i and returns its output, which is kept until slice i has its turn again:
+    outputs go round through as much memory as inputs do, also where each call allocates its own."""
 
     def __init__(self, shim, point, calls, pointer):
-        self.calls, self.slices = calls, point.slices
+        self.calls, self.held = calls, [None] * point.slices
         self.read = None
         if reads_back(point):
             size = point.rows * point.hidden * (4 if point.type == "f32" else 2)
             self.read = lambda out, i: shim.lib.peers_read(pointer(out, i), size)
 
     def __call__(self, count, start):
-        calls, read, slices, at = self.calls, self.read, self.slices, start
+        calls, read, held, at = self.calls, self.read, self.held, start
+        slices = len(held)
         begin = time.perf_counter_ns()
         for _ in range(count):
-            out = calls[at]()
+            held[at] = None
+            held[at] = calls[at]()
             if read:
-                read(out, at)
-            out = None
+                read(held[at], at)
             at += 1
             if at == slices:
                 at = 0

@@ -92,6 +92,8 @@ class Bench:
             try:
                 subject = peer.prepare(shim, operands)
                 self.check(peer.name, subject, operands)
+                if isinstance(subject, frameworks.Subject):
+                    subject(p.slices, 0)  # the memory of all outputs is there from now on
                 runs[peer.name] = subject
             except Absent as e:
                 absent[peer.name] = str(e)
@@ -107,10 +109,14 @@ class Bench:
         if not self.limits:
             return None, None
         found = {}
-        for name, code in self.limits.of(operands.point):
-            run = self.shim.runner(operands, self.shim.lib.peers_bare, kernel, code)
-            if run:
-                found[name] = run
+        p = operands.point
+        # So little that waking a second thread costs more than it helps is best moved by one.
+        alone = [1] if p.threads > 1 and p.regime in ("l1", "l2") else []
+        for name, code in self.limits.of(p):
+            for threads in [p.threads] + alone:
+                run = self.shim.runner(operands, self.shim.lib.peers_bare, kernel, code, threads=threads)
+                if run:
+                    found[f"{name} threads={threads}"] = run
         medians, _ = turns.passes(found, 2, 2)
         best = min(medians, key=lambda name: min(medians[name]), default=None)
         return best, found.get(best)
