@@ -98,11 +98,11 @@ static int run(const cli_args *args) {
     return code;
 }
 
-static const char *const efforts[] = {"quick", "normal", NULL};
+static const char *const efforts[] = {"quick", "normal", "thorough", NULL};
 
 static const cli_option options[] = {
     {"effort", 0, CLI_WORD, offsetof(cli_args, effort), NULL, efforts, NG_QUICK, 0,
-     "how long to search (default normal)"},
+     "how long to search, see above (default normal)"},
     {"budget", 0, CLI_SECONDS, offsetof(cli_args, budget), "SECONDS", NULL, 0, 0,
      "end after so many seconds, with the best so far"},
     {"rows", 0, CLI_INTEGER, offsetof(cli_args, rows), "N", NULL, 1, (int64_t)1 << 40,
@@ -119,8 +119,12 @@ const cli_verb cli_verb_tune = {
     "tune",
     "[SPEC…]",
     "Find the fastest schedules of specs on this machine and store them",
-    CLI_SPEC_HELP "An interrupted run is resumed by the same command.\n\n"
-                  "example: normgen tune --hidden 4096\n",
+    CLI_SPEC_HELP
+    "An interrupted run is resumed by the same command.\n\n"
+    "quick: seconds, the likely schedules. normal: under a minute. thorough: minutes; "
+    "the whole space\n"
+    "of legal schedules, search from several of the best, and more samples.\n\n"
+    "example: normgen tune --hidden 4096\n",
     options,
     true,
     NULL,

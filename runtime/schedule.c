@@ -347,13 +347,64 @@ bool ng_schedule_legal(const ng_program *p, const ng_isa *isa, const ng_schedule
 
 /* ---- enumeration ---- */
 
+/* How many values may be kept in another way than most: with many crossing values the rest of the
+ * combinations is left to whoever goes on from a good one, neighbour by neighbour. */
+static int odd_keeps_most(const ng_program *p) { return p->keeps <= 3 ? 3 : p->keeps <= 5 ? 2 : 1; }
+
+static bool worth_listing(const ng_program *p, const ng_schedule *s) {
+    int alike = 0;
+    for (int i = 0; i < p->keeps && alike < p->keeps; i++) {
+        int same = 0;
+        for (int j = 0; j < p->keeps; j++) same += s->keep[j] == s->keep[i];
+        if (same > alike) alike = same;
+    }
+    return p->keeps - alike <= odd_keeps_most(p);
+}
+
+/* The next combination, the last place turning fastest; `from` and what follows it are skipped. */
+static bool turn(const place *places, int index[INDICES], int n, int from) {
+    for (int i = from; i < n; i++) index[i] = 0;
+    int i = from - 1;
+    while (i >= 0 && !places[i].axis->values[++index[i]].text) index[i--] = 0;
+    return i >= 0;
+}
+
+static int after_keeps(const place *places, int n) {
+    int last = n;
+    for (int i = 0; i < n; i++)
+        if (places[i].axis->per_value) last = i + 1;
+    return last;
+}
+
+normgen_status ng_schedule_neighbours(const ng_program *p, const ng_isa *isa,
+                                      const ng_schedule *schedule, ng_schedule **list,
+                                      size_t *count) {
+    place places[INDICES];
+    int n = places_of(p, places);
+    size_t used = 0, most = 0;
+    for (int i = 0; i < n; i++)
+        for (const ng_axis_value *v = places[i].axis->values; v->text; v++) most++;
+    ng_schedule *all = malloc((most + 1) * sizeof *all);
+    if (!all) return ng_fail(NORMGEN_E_MEMORY, "out of memory for %zu schedules", most);
+    for (int i = 0; i < n; i++)
+        for (const ng_axis_value *v = places[i].axis->values; v->text; v++) {
+            ng_schedule s = *schedule;
+            set(&s, places[i], v->value);
+            if (v->value != get(schedule, places[i]) && ng_schedule_legal(p, isa, &s, NULL))
+                all[used++] = s;
+        }
+    *list = all;
+    *count = used;
+    return NORMGEN_OK;
+}
+
 normgen_status ng_schedule_space(const ng_program *p, const ng_isa *isa, ng_schedule **list,
                                  size_t *count) {
     place places[INDICES];
-    int index[INDICES] = {0}, n = places_of(p, places);
+    int index[INDICES] = {0}, n = places_of(p, places), next = n;
     size_t used = 0, capacity = 64;
     ng_schedule *all = malloc(capacity * sizeof *all), s = {0};
-    for (;;) {
+    do {
         if (all && used == capacity) {
             ng_schedule *grown = realloc(all, 2 * capacity * sizeof *all);
             if (!grown) free(all);
@@ -362,11 +413,10 @@ normgen_status ng_schedule_space(const ng_program *p, const ng_isa *isa, ng_sche
         }
         if (!all) return ng_fail(NORMGEN_E_MEMORY, "out of memory for %zu schedules", capacity);
         for (int i = 0; i < n; i++) set(&s, places[i], places[i].axis->values[index[i]].value);
-        if (ng_schedule_legal(p, isa, &s, NULL)) all[used++] = s;
-        int i = n - 1; /* the odometer: the last place turns fastest */
-        while (i >= 0 && !places[i].axis->values[++index[i]].text) index[i--] = 0;
-        if (i < 0) break;
-    }
+        bool listed = worth_listing(p, &s);
+        if (listed && ng_schedule_legal(p, isa, &s, NULL)) all[used++] = s;
+        next = listed ? n : after_keeps(places, n);
+    } while (turn(places, index, n, next));
     *list = all;
     *count = used;
     return NORMGEN_OK;

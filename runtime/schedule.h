@@ -48,9 +48,15 @@ normgen_status ng_schedule_parse(const ng_program *program, const char *text,
 bool ng_schedule_legal(const ng_program *program, const ng_isa *isa, const ng_schedule *schedule,
                        char *reason);
 /* All legal schedules of a program on an ISA level, simplest first (axis by axis, as indices into
- * their values). *list is the caller's, freed with free(). E_MEMORY. */
+ * their values); with more than three crossing values only those that keep most of them the same
+ * way. *list is the caller's, freed with free(). E_MEMORY. */
 normgen_status ng_schedule_space(const ng_program *program, const ng_isa *isa, ng_schedule **list,
                                  size_t *count);
+/* All legal schedules that differ from one in one axis or in how one value is kept. *list is the
+ * caller's, freed with free(). E_MEMORY. */
+normgen_status ng_schedule_neighbours(const ng_program *program, const ng_isa *isa,
+                                      const ng_schedule *schedule, ng_schedule **list,
+                                      size_t *count);
 /* -1, 0 or 1: the order of simplicity. */
 int ng_schedule_compare(const ng_program *program, const ng_schedule *a, const ng_schedule *b);
 /* Alignment in bytes that bases and strides of the streamed outputs need; 1 when nothing is

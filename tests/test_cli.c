@@ -169,7 +169,7 @@ static const struct {
     {"tune --x f33 --hidden 4", 2, "it takes f32 f64 bf16 f16"},
     {"tune --x bf16", 2, "no --hidden is given"},
     {"tune --hidden 4 --mean yes", 2, "spec field mean does not apply: it needs kind=layer"},
-    {"tune --hidden 4 --effort huge", 2, "--effort: 'huge' is not allowed; it takes quick normal"},
+    {"tune --hidden 4 --effort huge", 2, "--effort: 'huge' is not allowed; it takes quick normal thorough"},
     {"tune --hidden 4 --budget 0", 2, "not a number of seconds above 0"},
     {"tune --hidden 4 --threads 0", 2, "from 1 to 1024"},
     {"tune --hidden 4 --seed -1", 2, "--seed: '-1'"},

@@ -35,7 +35,7 @@ static size_t candidates(const sim *s, ng_schedule **list, ng_program *program) 
     size_t n;
     ok(normgen_spec_parse(&spec, SPEC));
     ng_program_build(program, &spec);
-    ng_place place = {&spec, program, NG_L2, ONE_REGIME_ROWS, 1};
+    ng_place place = {&spec, program, NG_L2, ONE_REGIME_ROWS, 1, false};
     ok(ng_candidates(&place, s->cpu.isa, NULL, 0, list, &n));
     return n;
 }
@@ -146,6 +146,27 @@ START_TEST(quick_ends_within_its_time) {
     ok(sim_tune(&job, &s));
     ck_assert_double_lt(s.clock, 7.5);
     sim_job_fini(&job);
+}
+END_TEST
+
+/* Streaming what the next reader wants in cache, in l2: normal effort does not even try. */
+START_TEST(thorough_finds_what_hardly_pays) {
+    static const char odd[] =
+        "vec=128 block=1 keep=recompute store=stream prefetch=none overlap=no";
+    for (int effort = NG_NORMAL; effort <= NG_THOROUGH; effort++) {
+        sim s;
+        sim_job job;
+        sim_init(&s, 3);
+        s.model = sim_hills;
+        s.planted = odd;
+        s.factor = 0.5;
+        sim_job_init(&job, &s, SPEC);
+        job.request.rows = ONE_REGIME_ROWS;
+        job.request.effort = effort;
+        ok(sim_tune(&job, &s));
+        ck_assert_int_eq(strcmp(job.log.result[0].best.schedule, odd) == 0, effort == NG_THOROUGH);
+        sim_job_fini(&job);
+    }
 }
 END_TEST
 
@@ -423,7 +444,7 @@ START_TEST(candidates_are_legal_different_and_begin_with_the_hints) {
             ok(normgen_spec_parse(&spec, specs[i]));
             ng_program_build(&p, &spec);
             ng_regime_default_schedule(&p, s.cpu.isa, (ng_regime)regime, &preset);
-            ng_place place = {&spec, &p, (ng_regime)regime, regime == NG_L1 ? 1 : 4096, 1};
+            ng_place place = {&spec, &p, (ng_regime)regime, regime == NG_L1 ? 1 : 4096, 1, false};
             ok(ng_candidates(&place, s.cpu.isa, &preset, 1, &list, &n));
             ck_assert_uint_gt(n, 0);
             ck_assert(same(&p, &list[0], &preset));
@@ -435,6 +456,46 @@ START_TEST(candidates_are_legal_different_and_begin_with_the_hints) {
             }
             free(list);
         }
+}
+END_TEST
+
+static int count_keeps(const ng_program *p, const ng_schedule *s) {
+    int odd = 0;
+    for (int j = 1; j < p->keeps; j++) odd += s->keep[j] != s->keep[0];
+    return odd;
+}
+
+/* Steps to neighbours lead everywhere, so also to what the list of a program with many crossing
+ * values leaves out; and there are few of them. */
+START_TEST(neighbours_are_legal_and_one_step_away) {
+    static const char *const specs[] = {
+        SPEC, "layer hidden=64 eps=1e-05 range=scaled residual=f32 sum=f32 stat_of=stat_exact"};
+    sim s;
+    sim_init(&s, 1);
+    for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
+        normgen_spec spec;
+        ng_program p;
+        ng_schedule *space, *near;
+        size_t n, n_near, mixed = 0;
+        ok(normgen_spec_parse(&spec, specs[i]));
+        ng_program_build(&p, &spec);
+        ok(ng_schedule_space(&p, s.cpu.isa, &space, &n));
+        for (size_t a = 0; a < n; a += 7) {
+            size_t in_space = 0;
+            ok(ng_schedule_neighbours(&p, s.cpu.isa, &space[a], &near, &n_near));
+            for (size_t b = 0; b < n_near; b++) {
+                ck_assert(ng_schedule_legal(&p, s.cpu.isa, &near[b], NULL));
+                ck_assert_int_eq(ng_schedule_distance(&p, &space[a], &near[b]), 1);
+            }
+            for (size_t b = 0; b < n; b++)
+                in_space += ng_schedule_distance(&p, &space[a], &space[b]) == 1;
+            ck_assert_uint_eq(n_near, in_space); /* up to three values the space is whole */
+            mixed += count_keeps(&p, &space[a]) > 0;
+            free(near);
+        }
+        ck_assert(p.keeps < 2 || mixed > 0);
+        free(space);
+    }
 }
 END_TEST
 
@@ -475,6 +536,8 @@ int main(void) {
                             memcpy_is_the_limit_where_it_is_fastest,
                             quick_ends_within_its_time,
                             tuning_again_flips_no_winner,
+                            thorough_finds_what_hardly_pays,
+                            neighbours_are_legal_and_one_step_away,
                             stored_winner_falls_to_a_faster_kernel,
                             cutoff_is_measured_once_and_kept_in_the_session,
                             failing_candidates_become_invalid_trials,

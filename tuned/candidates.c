@@ -47,10 +47,26 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
     bool big = place->regime == NG_LLC || place->regime == NG_DRAM;
-    if (block > rows || 4 * s->vec <= isa->max_vec) return false;
+    if (block > rows) return false;
+    if (place->whole_space) return true;
+    if (4 * s->vec <= isa->max_vec) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     if (s->prefetch && place->regime == NG_L1) return false;
     return big || s->store == NG_STORE_CACHED;
+}
+
+normgen_status ng_neighbours(const ng_place *place, const ng_isa *isa, const ng_schedule *schedule,
+                             ng_schedule **list, size_t *count) {
+    ng_schedule *all = NULL;
+    size_t n = 0, kept = 0;
+    normgen_status status = ng_schedule_neighbours(place->program, isa, schedule, &all, &n);
+    if (status != NORMGEN_OK) return status;
+    for (size_t i = 0; i < n; i++)
+        if (can_pay(place, isa, &all[i]) && ng_schedule_fits_rows(place->program, &all[i]))
+            all[kept++] = all[i];
+    *list = all;
+    *count = kept;
+    return NORMGEN_OK;
 }
 
 /* A candidate with its place in the order. */

@@ -17,6 +17,10 @@ bool ng_schedule_any_stream(const ng_program *program, const ng_schedule *schedu
  * the caller's, freed with free(). E_MEMORY. */
 normgen_status ng_candidates(const ng_place *place, const ng_isa *isa, const ng_schedule *hints,
                              size_t n_hints, ng_schedule **list, size_t *count);
+/* What differs from a schedule in one axis, or in how one value is kept, and can pay at the place.
+ * *list is the caller's, freed with free(). E_MEMORY. */
+normgen_status ng_neighbours(const ng_place *place, const ng_isa *isa, const ng_schedule *schedule,
+                             ng_schedule **list, size_t *count);
 /* The schedules of the limit: those of `list` reduced to the axes that move bytes. */
 normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
                                    const ng_schedule *from, size_t n, ng_schedule **list,

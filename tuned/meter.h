@@ -32,6 +32,7 @@ typedef struct ng_place {
     ng_regime regime;
     size_t rows;
     int threads;
+    bool whole_space; /* schedules that can hardly pay here are candidates too */
 } ng_place;
 
 typedef struct ng_meter {

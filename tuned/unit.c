@@ -14,15 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: in 60 s. */
+/* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: a simple spec's in 15
+ * s, one of many fusions' in 60; thorough: minutes. */
 const ng_effort_plan ng_effort_plans[4] = {
-    {0.9, 0.9, 128, 16, 2, 7, 7, 11},
-    {0.9, 0.9, 128, 16, 2, 7, 7, 11},
-    {3.0, 9.0, 400, 48, 5, 31, 15, 101},
-    {30.0, 60.0, 4000, 200, 3, 31, 63, 81},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 11, 1, 1, false},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 11, 1, 1, false},
+    {3.0, 9.0, 400, 48, 5, 31, 15, 101, 1, 3, false},
+    {60.0, 60.0, 20000, 400, 5, 63, 31, 201, 3, 8, true},
 };
 
-enum { SURVIVORS = 3, CLIMBS = 3, HINTS = 2 * NG_REGIME_COUNT + 4 };
+enum { SURVIVORS = 3, HINTS = 2 * NG_REGIME_COUNT + 4 };
 
 /* What one unit works with. */
 typedef struct work {
@@ -32,7 +33,7 @@ typedef struct work {
     ng_race race;
     ng_lineup kernels_in, limits_in;
     ng_schedule *candidates;
-    size_t n_candidates, tried;
+    size_t n_candidates;
     ng_subject *preset;
     double start; /* of measuring */
     double share; /* of the unit's work that is behind it */
@@ -113,7 +114,6 @@ static normgen_status make_candidates(work *w) {
     phase(w, 0, "compiling and checking", 0);
     normgen_status status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, w->candidates, n,
                                     now(w) + w->plan->effort.make_seconds);
-    w->tried = n;
     return status;
 }
 
@@ -141,16 +141,6 @@ static normgen_status race(work *w, ng_lineup *lineup, size_t keep) {
     return ng_race_run(&w->race, lineup->items, lineup->count, keep, w->plan->effort.race_passes);
 }
 
-/* Candidates that were not tried and differ from the leader in one axis. */
-static size_t neighbours(work *w, const ng_contender *leader, ng_schedule *list) {
-    size_t n = 0;
-    for (size_t i = w->tried; i < w->n_candidates; i++)
-        if (ng_schedule_distance(w->plan->place.program, &w->candidates[i],
-                                 &leader->subject->schedule) == 1)
-            list[n++] = w->candidates[i];
-    return n;
-}
-
 /* Survivors run again, with those that came after the first `before`. */
 static normgen_status race_newcomers(work *w, size_t before) {
     const ng_lineup *all = &w->kernels_in;
@@ -164,22 +154,49 @@ static normgen_status race_newcomers(work *w, size_t before) {
     return status;
 }
 
-/* When there were more candidates than could be tried: races the leader with its neighbours while
- * that finds a better one. */
-static normgen_status climb(work *w) {
-    normgen_status status = NORMGEN_OK;
-    ng_schedule *list = malloc((w->n_candidates + 1) * sizeof *list);
-    if (!list) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu candidates", w->n_candidates);
-    for (int i = 0; i < CLIMBS && status == NORMGEN_OK; i++) {
-        ng_contender *leader = ng_race_leader(w->kernels_in.items, w->kernels_in.count);
-        size_t before = w->kernels_in.count, n = leader ? neighbours(w, leader, list) : 0;
-        if (n == 0 || now(w) >= w->race.deadline) break;
+/* Lines up the neighbours of a contender; those that were tried already are no newcomers. */
+static normgen_status line_up_neighbours(work *w, const ng_contender *from) {
+    const ng_unit_plan *plan = w->plan;
+    ng_schedule *list = NULL;
+    size_t n = 0;
+    normgen_status status =
+        ng_neighbours(&plan->place, plan->meter->cpu->isa, &from->subject->schedule, &list, &n);
+    if (status == NORMGEN_OK)
         status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, list, n, w->race.deadline);
+    free(list);
+    return status;
+}
+
+/* The fastest that are in, fastest first. */
+static size_t best_of(const ng_lineup *lineup, ng_contender **best, size_t most) {
+    size_t n = 0;
+    for (size_t i = 0; i < lineup->count; i++) {
+        ng_contender *c = lineup->items[i];
+        if (!c->in || c->turns == 0) continue;
+        size_t at = n < most ? n++ : n;
+        for (; at > 0 && best[at - 1]->ns > c->ns; at--)
+            if (at < most) best[at] = best[at - 1];
+        if (at < most) best[at] = c;
+    }
+    return n;
+}
+
+/* Races the best with their neighbours while that finds a better one: with more candidates than
+ * could be tried, and with keeps that are not listed, the way on leads through neighbours. */
+static normgen_status climb(work *w) {
+    const ng_effort_plan *effort = &w->plan->effort;
+    normgen_status status = NORMGEN_OK;
+    for (size_t i = 0; i < effort->climbs && status == NORMGEN_OK; i++) {
+        ng_contender *best[SURVIVORS] = {NULL};
+        size_t before = w->kernels_in.count;
+        size_t n =
+            best_of(&w->kernels_in, best, effort->starts < SURVIVORS ? effort->starts : SURVIVORS);
+        for (size_t k = 0; k < n && status == NORMGEN_OK && now(w) < w->race.deadline; k++)
+            status = line_up_neighbours(w, best[k]);
         if (status != NORMGEN_OK || w->kernels_in.count == before) break;
         status = race_newcomers(w, before);
-        if (ng_race_leader(w->kernels_in.items, w->kernels_in.count) == leader) break;
+        if (ng_race_leader(w->kernels_in.items, w->kernels_in.count) == best[0]) break;
     }
-    free(list);
     return status;
 }
 

@@ -13,6 +13,8 @@ typedef struct ng_effort_plan {
     size_t candidates, limits;            /* at most, before looking around the leader */
     size_t samples;                       /* of a turn */
     size_t noise_passes, race_passes, final_passes;
+    size_t starts, climbs; /* how many of the best are gone on from, how often each */
+    bool whole_space;      /* see ng_place */
 } ng_effort_plan;
 extern const ng_effort_plan ng_effort_plans[4]; /* index ng_effort; [0] is as quick */
 

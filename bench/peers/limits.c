@@ -52,7 +52,7 @@ int peers_limits(const char *text, const char *regime, size_t rows, int threads,
     const ng_cpu *cpu = NULL;
     if (ng_cpu_host(&cpu) != NORMGEN_OK || normgen_spec_parse(&spec, text) != NORMGEN_OK) return -1;
     ng_program_build(&program, &spec);
-    ng_place place = {&spec, &program, (ng_regime)ng_regime_find(regime), rows, threads};
+    ng_place place = {&spec, &program, (ng_regime)ng_regime_find(regime), rows, threads, false};
     if (candidates(&place, cpu->isa, &list, &n) != NORMGEN_OK) return -1;
     for (size_t i = 0; i < n && made < most; i++) {
         if (make(&program, &list[i], cpu->isa, &code[made]) != NORMGEN_OK) {
