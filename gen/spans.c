@@ -70,8 +70,9 @@ static ng_v group_value(ng_values *e, int i, int row) {
     unsigned n = group_lanes(e, l->group[i]);
     ng_v a[4];
     for (int j = 0; j < ng_op_operands(op); j++)
-        a[j] = l->p->op[op->a[j]].scalar ? ng_broadcast(&l->g, e->work->rows->splat[op->a[j]][row], 0, n)
-                                         : group_value(e, op->a[j], row);
+        a[j] = l->p->op[op->a[j]].scalar
+                   ? ng_broadcast(&l->g, e->work->rows->splat[op->a[j]][row], 0, n)
+                   : group_value(e, op->a[j], row);
     return e->group[i][at] = ng_arithmetic(l, op, LLVMVectorType(l->t_real, n), a);
 }
 
