@@ -8,4 +8,9 @@ extern volatile int cli_stop;
 /* From here on the first SIGINT or SIGTERM only sets cli_stop; a second one ends the program. */
 void cli_interrupt_catch(void);
 
+/* For a program that serves another one: lowest priority, none of its descriptors but the standard
+ * ones and the next, which may be a lock, and SIGTERM when standard input ends, as it does when the
+ * other one is gone. Returns CLI_DONE, or CLI_FAILED after saying why. */
+int cli_background(void);
+
 #endif

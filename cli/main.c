@@ -25,7 +25,9 @@ static void print_help(FILE *out) {
           "`normgen --version` prints the versions of everything that matters.\n\n"
           "environment:\n"
           "  NORMGEN_DB      path of the store\n"
-          "  NORMGEN_MODE    lookup: never compile; compile: compile what is missing\n"
+          "  NORMGEN_MODE    lookup: never compile; compile: compile what is missing;\n"
+          "                  tune: and tune it in the background\n"
+          "  NORMGEN_CLI     the program that mode tune starts (default: beside the library)\n"
           "  NORMGEN_STRICT  1: an error where a fallback would serve\n"
           "  NORMGEN_ISA     caps the instructions that are used (normgen cpu lists the levels)\n\n"
           "exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted\n",

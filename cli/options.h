@@ -31,7 +31,7 @@ typedef struct cli_args {
     int64_t type; /* of presets: index of cli_model_types */
     double budget;
     int64_t models, json, ir, assembly, tuned, shared, no_baseline, help; /* flags: 0 or 1 */
-    int64_t winners, dry_run, other_toolchains;
+    int64_t winners, dry_run, other_toolchains, background;
 } cli_args;
 
 typedef enum cli_form { CLI_FLAG, CLI_TEXT, CLI_INTEGER, CLI_SECONDS, CLI_WORD } cli_form;

@@ -90,7 +90,8 @@ static int tune(const cli_args *args, const ng_gen_table *gen, const ng_spec_lis
 
 static int run(const cli_args *args) {
     ng_spec_list specs = {0};
-    int code = cli_specs_read(args, false, &specs);
+    int code = args->background ? cli_background() : CLI_DONE;
+    if (code == CLI_DONE) code = cli_specs_read(args, false, &specs);
     const ng_gen_table *gen = code == CLI_DONE ? ng_gen() : NULL;
     if (code == CLI_DONE && !gen) code = cli_error("tuning: %s", normgen_error());
     if (code == CLI_DONE) code = tune(args, gen, &specs);
@@ -107,6 +108,8 @@ static const cli_option options[] = {
      "end after so many seconds, with the best so far"},
     {"rows", 0, CLI_INTEGER, offsetof(cli_args, rows), "N", NULL, 1, (int64_t)1 << 40,
      "only the regime that N rows fall in, at N rows (default: every regime)"},
+    {"background", 0, CLI_FLAG, offsetof(cli_args, background), NULL, NULL, 0, 0,
+     "lowest priority; ends when standard input does (how mode tune calls it)"},
     CLI_OPTION_THREADS,
     CLI_OPTION_SEED,
     CLI_OPTIONS_SPEC,

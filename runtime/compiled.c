@@ -4,6 +4,7 @@
  * The store is open within one function only. */
 #include "dispatch.h"
 
+#include "background.h"
 #include "error.h"
 
 #include <errno.h>
@@ -21,11 +22,16 @@ static normgen_status store_trouble(normgen *ng, normgen_status status) {
     return NORMGEN_OK;
 }
 
-/* *store stays NULL when there is none, which is no trouble. */
+/* *store stays NULL when there is none, which is no trouble; neither is an empty file, which
+ * somebody is about to make a store of. */
 static normgen_status open_store(normgen *ng, ng_store **store) {
     struct stat st;
     if (!*ng->store) return NORMGEN_OK;
-    if (stat(ng->store, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) return NORMGEN_OK;
+    if (stat(ng->store, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) return NORMGEN_OK;
+    } else if (S_ISREG(st.st_mode) && st.st_size == 0) {
+        return NORMGEN_OK;
+    }
     normgen_status status = ng_store_open(ng->store, NG_STORE_READ, store);
     if (status != NORMGEN_OK) return store_trouble(ng, status);
     const char *note = ng_store_note(*store);
@@ -56,19 +62,11 @@ static normgen_status choose(normgen *ng, ng_store *store, const normgen_kernel 
 
 /* ---- compiling ---- */
 
-/* All kernels of one handle: two plans, four regimes, two slots. Equal schedules are compiled once.
- */
-#define MAX_MADE (2 * NG_REGIME_COUNT * 2)
-
 typedef struct making {
     normgen *ng;
-    normgen_kernel *kernel;
+    const normgen_kernel *kernel;
+    ng_plan *plan; /* equal schedules are compiled once for it */
     ng_choices alone, team;
-    struct {
-        ng_schedule schedule;
-        normgen_fn fn;
-    } made[MAX_MADE];
-    int count;
 } making;
 
 /* Brings the generator's error text over to this library. */
@@ -91,15 +89,16 @@ static normgen_status compile(making *m, const ng_schedule *schedule, normgen_fn
 /* The function of a schedule, compiled unless it was before. */
 static normgen_status make(making *m, const ng_choice *choice, normgen_fn *fn) {
     const ng_program *p = &m->kernel->program;
-    for (int i = 0; i < m->count; i++) {
-        if (ng_schedule_compare(p, &m->made[i].schedule, &choice->schedule) != 0) continue;
-        *fn = m->made[i].fn;
+    ng_plan *plan = m->plan;
+    for (int i = 0; i < plan->count; i++) {
+        if (ng_schedule_compare(p, &plan->made[i].schedule, &choice->schedule) != 0) continue;
+        *fn = plan->made[i].fn;
         return NORMGEN_OK;
     }
     normgen_status status = compile(m, &choice->schedule, fn);
     if (status != NORMGEN_OK) return status;
-    m->made[m->count].schedule = choice->schedule;
-    m->made[m->count++].fn = *fn;
+    plan->made[plan->count].schedule = choice->schedule;
+    plan->made[plan->count++].fn = *fn;
     m->ng->counters.compiled++;
     if (choice->rung != NG_RUNG_DEFAULT) m->ng->counters.store_hits++;
     return NORMGEN_OK;
@@ -137,19 +136,20 @@ static normgen_status make_entry(making *m, ng_choice at[], const ng_choice pres
     ng_schedule_text(p, &at[NG_SLOT_ANY].schedule, text);
     snprintf(e->text, sizeof e->text, "compiled %s", text);
     e->rung = at[NG_SLOT_ANY].rung;
+    e->threads = at[NG_SLOT_ANY].found.threads;
     e->cached = e->any;
     if (e->streamed == 0) return NORMGEN_OK;
     return make_or_default(m, &at[NG_SLOT_CACHED], &preset[NG_SLOT_CACHED], &e->cached);
 }
 
 /* Entries of the regimes that a call can fall in. */
-static normgen_status make_plan(making *m, ng_choices *choices, ng_entry plan[]) {
+static normgen_status make_entries(making *m, ng_choices *choices, ng_entry entries[]) {
     const normgen_kernel *k = m->kernel;
     ng_choices *preset = malloc(sizeof *preset);
     if (!preset) return ng_fail(NORMGEN_E_MEMORY, "no memory to choose schedules");
     normgen_status status = ng_choose(NULL, m->ng->cpu, &k->spec, &k->program, NULL, 1, preset);
     for (int r = 0; r < NG_REGIME_COUNT && status == NORMGEN_OK; r++)
-        if (k->max_rows[r] > 0) status = make_entry(m, choices->at[r], preset->at[r], &plan[r]);
+        if (k->max_rows[r] > 0) status = make_entry(m, choices->at[r], preset->at[r], &entries[r]);
     free(preset);
     return status;
 }
@@ -173,11 +173,10 @@ static void set_cutoff(making *m) {
         const ng_choice *c = &m->alone.at[r][NG_SLOT_ANY];
         if (c->rung <= NG_RUNG_CACHES && c->found.threads == 1) row_ns[r] = c->found.winner.ns;
     }
-    if (m->ng->cutoff > 0)
-        m->kernel->first.cutoff = ng_kernel_cutoff(m->kernel, m->ng->cutoff, row_ns);
+    if (m->ng->cutoff > 0) m->plan->cutoff = ng_kernel_cutoff(m->kernel, m->ng->cutoff, row_ns);
 }
 
-static normgen_status choose_plans(making *m) {
+static normgen_status choose_schedules(making *m) {
     ng_store *store = NULL;
     normgen_status status = open_store(m->ng, &store);
     if (status == NORMGEN_OK) status = choose(m->ng, store, m->kernel, 1, &m->alone);
@@ -193,14 +192,28 @@ static normgen_status choose_plans(making *m) {
     return status;
 }
 
+static normgen_status make_plan(normgen *ng, const normgen_kernel *k, ng_plan *plan) {
+    making *m = calloc(1, sizeof *m);
+    if (!m) return ng_fail(NORMGEN_E_MEMORY, "no memory to compile");
+    m->ng = ng;
+    m->kernel = k;
+    m->plan = plan;
+    normgen_status status = choose_schedules(m);
+    if (status == NORMGEN_OK) status = make_entries(m, &m->alone, plan->alone);
+    if (status == NORMGEN_OK) status = make_entries(m, &m->team, plan->team);
+    free(m);
+    return status;
+}
+
 static void report(const normgen *ng, const normgen_kernel *k) {
     char text[NORMGEN_SPEC_TEXT];
     if (!ng->log) return;
     ng_spec_text(&k->spec, text);
+    const ng_entry *alone = ng_plan_of(k)->alone;
     for (int r = 0; r < NG_REGIME_COUNT; r++)
         if (k->max_rows[r] > 0)
-            ng_inform(ng, "%s: %s: %s (%s)", text, ng_regime_names[r], k->first.alone[r].text,
-                      ng_rung_names[k->first.alone[r].rung]);
+            ng_inform(ng, "%s: %s: %s (%s)", text, ng_regime_names[r], alone[r].text,
+                      ng_rung_names[alone[r].rung]);
 }
 
 /* ---- the provider ---- */
@@ -214,7 +227,7 @@ static normgen_status need_generator(normgen *ng) {
         status = ng->gen->jit_new(&ng->jit);
         if (status != NORMGEN_OK) generator_failed(ng, status);
     }
-    if (status != NORMGEN_OK && (!missing || ng->mode == NORMGEN_MODE_COMPILE))
+    if (status != NORMGEN_OK && (!missing || ng->mode >= NORMGEN_MODE_COMPILE))
         ng_warn_once(ng, NG_ABOUT_GENERATOR, "nothing is compiled: %s", normgen_error());
     return status;
 }
@@ -242,17 +255,71 @@ static void compile_trouble(normgen *ng, normgen_status status) {
 normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *k) {
     normgen_status status = may_compile(ng);
     if (status != NORMGEN_OK) return status;
-    making *m = calloc(1, sizeof *m);
-    if (!m) return ng_fail(NORMGEN_E_MEMORY, "no memory to compile");
-    m->ng = ng;
-    m->kernel = k;
-    status = choose_plans(m);
-    if (status == NORMGEN_OK) status = make_plan(m, &m->alone, k->first.alone);
-    if (status == NORMGEN_OK) status = make_plan(m, &m->team, k->first.team);
-    if (status == NORMGEN_OK)
-        report(ng, k);
-    else
+    status = make_plan(ng, k, &k->first);
+    if (status != NORMGEN_OK) {
         compile_trouble(ng, status);
-    free(m);
-    return status;
+        return status;
+    }
+    report(ng, k);
+    if (ng->mode == NORMGEN_MODE_TUNE) ng_background_want(ng, k);
+    return NORMGEN_OK;
+}
+
+/* ---- once more ---- */
+
+bool ng_plan_wants_tuning(const normgen_kernel *k, int threads) {
+    const ng_plan *plan = ng_plan_of(k);
+    uint64_t ram = ng_machine_ram();
+    char reason[160];
+    for (int r = 0; r < NG_REGIME_COUNT; r++) {
+        const ng_entry *e = threads == 1 ? &plan->alone[r] : &plan->team[r];
+        if (ng_regime_rows(k->ng->cpu, &k->program, (ng_regime)r, threads, ram, reason) == 0)
+            continue; /* the tuner will not measure it either */
+        if (e->rung != NG_RUNG_MACHINE || e->threads != threads) return true;
+    }
+    return false;
+}
+
+static bool uses(const ng_entry *e, normgen_fn fn) { return e->any == fn || e->cached == fn; }
+
+/* A plan in which everything is as in `old`; what that compiled and does not use is left behind. */
+static ng_plan *plan_after(const ng_plan *old) {
+    ng_plan *plan = malloc(sizeof *plan);
+    if (!plan) return NULL;
+    *plan = *old;
+    plan->count = 0;
+    for (int i = 0; i < old->count; i++) {
+        bool used = false;
+        for (int r = 0; r < NG_REGIME_COUNT; r++)
+            used = used || uses(&old->alone[r], old->made[i].fn) ||
+                   uses(&old->team[r], old->made[i].fn);
+        if (used) plan->made[plan->count++] = old->made[i];
+    }
+    return plan;
+}
+
+static bool same_entries(const ng_entry a[], const ng_entry b[]) {
+    for (int r = 0; r < NG_REGIME_COUNT; r++)
+        if (a[r].any != b[r].any || a[r].cached != b[r].cached || a[r].rung != b[r].rung ||
+            a[r].threads != b[r].threads)
+            return false;
+    return true;
+}
+
+normgen_status ng_compiled_renew(normgen *ng, normgen_kernel *k) {
+    ng_plan *old =
+        atomic_load_explicit(&k->plan, memory_order_relaxed); /* written under the lock */
+    ng_plan *plan = plan_after(old);
+    if (!plan) return ng_fail(NORMGEN_E_MEMORY, "no memory for a plan");
+    normgen_status status = make_plan(ng, k, plan);
+    if (status != NORMGEN_OK ||
+        (same_entries(old->alone, plan->alone) && same_entries(old->team, plan->team))) {
+        free(plan);
+        return status;
+    }
+    plan->older = old;
+    atomic_store_explicit(&k->plan, plan, memory_order_release);
+    ng->counters.renewals++;
+    report(ng, k);
+    return NORMGEN_OK;
 }

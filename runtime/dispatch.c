@@ -3,7 +3,7 @@
  * All trouble on the way (no generator, a broken store, forbidden executable memory) makes a
  * provider decline with a reason; the interpreter never does. Files are open within normgen_get
  * only. It must not know how a call is run. */
-#include "dispatch.h"
+#include "background.h"
 
 #include "call.h"
 #include "error.h"
@@ -83,22 +83,23 @@ static normgen_status provide(normgen *ng, normgen_kernel *k) {
 /* NORMGEN_MODE, when the caller left it open. */
 static normgen_status mode_of(int option, int *mode) {
     const char *text = getenv("NORMGEN_MODE");
-    if (option < NORMGEN_MODE_DEFAULT || option > NORMGEN_MODE_COMPILE)
-        return ng_fail(NORMGEN_E_ARGUMENT,
-                       "options.mode is %d; it takes NORMGEN_MODE_DEFAULT, NORMGEN_MODE_LOOKUP or "
-                       "NORMGEN_MODE_COMPILE",
-                       option);
+    if (option < NORMGEN_MODE_DEFAULT || option > NORMGEN_MODE_TUNE)
+        return ng_fail(
+            NORMGEN_E_ARGUMENT,
+            "options.mode is %d; it takes NORMGEN_MODE_DEFAULT, _LOOKUP, _COMPILE or _TUNE",
+            option);
     *mode = option;
     if (option != NORMGEN_MODE_DEFAULT || !text || !*text) return NORMGEN_OK;
-    if (strcmp(text, "lookup") == 0)
-        *mode = NORMGEN_MODE_LOOKUP;
-    else if (strcmp(text, "compile") == 0)
-        *mode = NORMGEN_MODE_COMPILE;
-    else
-        return ng_fail(NORMGEN_E_ARGUMENT,
-                       "NORMGEN_MODE is '%.64s'; it takes lookup or compile, or leave it unset",
-                       text);
-    return NORMGEN_OK;
+    static const char *const names[] = {
+        [NORMGEN_MODE_LOOKUP] = "lookup",
+        [NORMGEN_MODE_COMPILE] = "compile",
+        [NORMGEN_MODE_TUNE] = "tune",
+    };
+    for (*mode = NORMGEN_MODE_LOOKUP; *mode <= NORMGEN_MODE_TUNE; ++*mode)
+        if (strcmp(text, names[*mode]) == 0) return NORMGEN_OK;
+    return ng_fail(NORMGEN_E_ARGUMENT,
+                   "NORMGEN_MODE is '%.64s'; it takes lookup, compile or tune, or leave it unset",
+                   text);
 }
 
 static normgen_status strict_of(int option, bool *strict) {
@@ -168,11 +169,20 @@ normgen_status normgen_open(normgen **ng, const normgen_options *options) {
     return status;
 }
 
+static void free_kernel(normgen_kernel *k) {
+    for (ng_plan *plan = k->plan, *older; plan != &k->first; plan = older) {
+        older = plan->older;
+        free(plan);
+    }
+    free(k);
+}
+
 void normgen_close(normgen *ng) {
     if (!ng) return;
+    ng_background_end(ng->background);
     for (normgen_kernel *k = ng->kernels, *next; k; k = next) {
         next = k->next;
-        free(k);
+        free_kernel(k);
     }
     if (ng->jit) ng->gen->jit_free(ng->jit);
     pthread_mutex_destroy(&ng->lock);

@@ -20,6 +20,7 @@ typedef struct ng_entry {
         uint16_t stream, mask; /* alignment - 1 */
     } aligned[NORMGEN_MAX_STREAMS];
     ng_rung rung;                     /* of `any` */
+    int threads;                      /* that the winner was measured with, 0: no winner */
     char text[NG_SCHEDULE_TEXT + 16]; /* "compiled vec=512 ..." or "interpreter" */
 } ng_entry;
 
@@ -30,12 +31,20 @@ typedef struct ng_cutoff {
     size_t share_rows;    /* a thread gets at least so many */
 } ng_cutoff;
 
+/* Two numbers of threads, two slots, and the same once more from the plan before. */
+#define NG_PLAN_KERNELS (2 * 2 * 2 * NG_REGIME_COUNT)
+
 /* What serves every regime. Never written to once it can be seen. */
 typedef struct ng_plan {
     ng_entry alone[NG_REGIME_COUNT]; /* for one thread */
     ng_entry team[NG_REGIME_COUNT];  /* for as many as normgen_get found */
     ng_cutoff cutoff;
     struct ng_plan *older; /* the plan that this one replaced: a call may still use it */
+    struct {               /* what was compiled for this plan or an older one */
+        ng_schedule schedule;
+        normgen_fn fn;
+    } made[NG_PLAN_KERNELS];
+    int count;
 } ng_plan;
 
 /* When the default team worked last: threads fall asleep when nothing comes for a while. */
@@ -90,6 +99,7 @@ struct normgen {
     ng_jit *jit;
     bool no_code; /* the system forbids executable memory */
     normgen_kernel *kernels;
+    struct ng_background *background; /* mode tune, from the first kernel on that wants it */
 };
 
 /* Warnings that a handle gives once each. */
@@ -99,7 +109,8 @@ typedef enum ng_topic {
     NG_ABOUT_SCHEDULE,
     NG_ABOUT_GENERATOR,
     NG_ABOUT_CODE,
-    NG_ABOUT_COMPILE
+    NG_ABOUT_COMPILE,
+    NG_ABOUT_TUNING
 } ng_topic;
 void ng_warn_once(normgen *ng, ng_topic about, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -108,6 +119,12 @@ void ng_inform(const normgen *ng, const char *format, ...) __attribute__((format
 /* A provider: fills in the entries of a fresh kernel handle. Declines with a status and the reason
  * as error text. */
 normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *kernel);
+
+/* Looks again what the store has and replaces the plan of a kernel that ng_compiled_kernel made,
+ * when it has better. Under ng->lock; on failure the plan stays. */
+normgen_status ng_compiled_renew(normgen *ng, normgen_kernel *kernel);
+/* Whether some regime has no winner of this machine for so many threads. */
+bool ng_plan_wants_tuning(const normgen_kernel *kernel, int threads);
 
 /* Makes a kernel handle that the interpreter serves; spec is resolved. Needs neither store nor
  * generator. */

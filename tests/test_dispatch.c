@@ -202,7 +202,7 @@ END_TEST
 START_TEST(wrong_option_values_are_errors) {
     normgen *ng = NULL;
     normgen_options o = options();
-    o.mode = 3;
+    o.mode = 4;
     ck_assert_int_eq(normgen_open(&ng, &o), NORMGEN_E_ARGUMENT);
     o.mode = -1;
     ck_assert_int_eq(normgen_open(&ng, &o), NORMGEN_E_ARGUMENT);
@@ -222,9 +222,9 @@ END_TEST
 static const struct {
     const char *name, *value, *says; /* says NULL: it is fine */
 } environment[] = {
-    {"NORMGEN_MODE", "tune", "lookup or compile"},
-    {"NORMGEN_MODE", "Compile", "lookup or compile"},
-    {"NORMGEN_MODE", "compile ", "lookup or compile"},
+    {"NORMGEN_MODE", "tuned", "lookup, compile or tune"},
+    {"NORMGEN_MODE", "Compile", "lookup, compile or tune"},
+    {"NORMGEN_MODE", "compile ", "lookup, compile or tune"},
     {"NORMGEN_MODE", "%s%n%s", "%s%n%s"},
     {"NORMGEN_MODE", "", NULL},
     {"NORMGEN_STRICT", "yes", "0 or 1"},

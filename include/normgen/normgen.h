@@ -147,12 +147,15 @@ typedef enum normgen_mode {
         0, /* NORMGEN_MODE of the environment; else compile when the generator is installed */
     NORMGEN_MODE_LOOKUP = 1, /* never compiles: the interpreter serves what nothing else does */
     NORMGEN_MODE_COMPILE =
-        2 /* compiles the stored, or else the predicted, schedule in normgen_get */
+        2, /* compiles the stored, or else the predicted, schedule in normgen_get */
+    NORMGEN_MODE_TUNE =
+        3 /* the same, and tunes what this machine has no winners for in the background */
 } normgen_mode;
 
 typedef enum normgen_log_level { NORMGEN_LOG_WARNING = 1, NORMGEN_LOG_INFO = 2 } normgen_log_level;
-/* Receives one line without a newline; called from the thread that uses the handle, never after
- * normgen_close. It must not call normgen with that handle. */
+/* Receives one line without a newline; called from the thread that uses the handle, in mode tune
+ * also from a thread of its own, one call at a time, never after normgen_close. It must not call
+ * normgen with that handle. */
 typedef void (*normgen_log_fn)(void *ctx, normgen_log_level level, const char *line);
 /* Runs body(body_ctx, i) for every i in 0..n-1, in any order, on any threads, and returns when all
  * are done. */
@@ -177,6 +180,14 @@ static inline normgen_options normgen_options_default(void) {
     return o;
 }
 
+/* Mode tune. A thread of the handle runs `normgen tune` (NORMGEN_CLI, else the program beside the
+ * library, else the one in PATH) with the lowest priority for each spec of normgen_get that the
+ * store has no winners of this machine for: one at a time for a store, whatever the number of
+ * hosts. When a regime is finished, the kernel handles of this process switch to what won. Bits
+ * never change, and calls that run meanwhile are safe. The tuner ends with the handle and with the
+ * process, also when that is killed; finished regimes are kept, and the next process goes on from
+ * there. In a child that was forked after normgen_open nothing is tuned. */
+
 /* Opens a handle; options may be NULL. *ng is the caller's, freed with normgen_close. */
 NORMGEN_API normgen_status normgen_open(normgen **ng, const normgen_options *options);
 /* Frees the handle and all its kernels; NULL is fine. No call may be running on them. */
@@ -200,6 +211,8 @@ typedef struct normgen_counters {
     uint64_t interpreted; /* specs that the interpreter serves */
     uint64_t store_hits;  /* schedules taken from the store */
     uint64_t store_ignored; /* stored schedules that were not legal, and other store troubles */
+    uint64_t tunings;       /* processes started that tune in the background */
+    uint64_t renewals;      /* times that a kernel's functions were replaced by better ones */
 } normgen_counters;
 #ifdef __cplusplus
 #define NORMGEN_COUNTERS (normgen_counters{sizeof(normgen_counters)})
