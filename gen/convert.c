@@ -256,6 +256,68 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
     return formats[type].narrow(l, &formats[type], v);
 }
 
+/* ---- several vectors ---- */
+
+static bool even_odd(const ng_lower *l) { return l->s->layout == NG_LAYOUT_EVENODD; }
+
+int ng_load_group(const ng_lower *l) { return even_odd(l) ? 2 : 1; }
+
+int ng_store_group(const ng_lower *l, int type) {
+    int group = l->real_bytes / ng_types[type].bytes;
+    if (even_odd(l)) return 2;
+    return group < 1 ? 1 : group;
+}
+
+/* Every second of 2n elements, from the first or the second one on. */
+static ng_v every_second(const ng_build *g, ng_v v, unsigned from) {
+    int mask[64];
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v)) / 2;
+    for (unsigned i = 0; i < n; i++) mask[i] = (int)(2 * i + from);
+    return ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
+}
+
+/* From the halves of a vector to elements of the first and the second in turns. */
+static ng_v interleave(const ng_build *g, ng_v v) {
+    int mask[64];
+    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
+    for (unsigned i = 0; i < n; i++) mask[i] = (int)(i / 2 + i % 2 * (n / 2));
+    return ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
+}
+
+/* Two bf16 are one integer of 32 bits: the odd one is its upper half, the even one its lower. */
+static void widen_pairs(const ng_lower *l, ng_v v, ng_v *out) {
+    const ng_build *g = &l->g;
+    ng_t t = vector_of(g->t_i32, LLVMGetVectorSize(LLVMTypeOf(v)) / 2);
+    v = ng_bitcast(g, v, t);
+    ng_v v_even = LLVMBuildShl(g->b, v, ng_int_const(t, 16), "");
+    ng_v v_odd = LLVMBuildAnd(g->b, v, ng_int_const(t, 0xffff0000u), "");
+    out[0] = ng_bitcast(g, v_even, l->t_vec);
+    out[1] = ng_bitcast(g, v_odd, l->t_vec);
+}
+
+void ng_widen_group(const ng_lower *l, int type, ng_v v_memory, unsigned n, ng_v *out) {
+    const ng_build *g = &l->g;
+    unsigned each = LLVMGetVectorSize(LLVMTypeOf(v_memory)) / n;
+    if (!even_odd(l)) {
+        for (unsigned k = 0; k < n; k++)
+            out[k] = ng_widen(l, type, ng_subvector(g, v_memory, k * each, each));
+    } else if (type == NORMGEN_BF16) {
+        widen_pairs(l, v_memory, out);
+    } else {
+        ng_v v = ng_widen(l, type, v_memory);
+        for (unsigned k = 0; k < 2; k++) out[k] = every_second(g, v, k);
+    }
+}
+
+ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n) {
+    const ng_build *g = &l->g;
+    ng_v v_all = ng_concat_all(g, v, n);
+    if (!even_odd(l)) return ng_narrow(l, type, v_all);
+    /* The shuffle goes where the elements are narrower. */
+    if (ng_types[type].bytes < l->real_bytes) return interleave(g, ng_narrow(l, type, v_all));
+    return ng_narrow(l, type, interleave(g, v_all));
+}
+
 /* ---- parts of vectors ---- */
 
 static bool has_masks(const ng_lower *l, int type) {

@@ -281,8 +281,8 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     const ng_build *g = &l->g;
     ng_rows rows = {0};
     start_types(l);
-    /* Two works may be at a slice together. */
-    l->pool = calloc((size_t)(2 * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
+    /* Two works may be at a slice together; a value may have its memory form beside it. */
+    l->pool = calloc((size_t)(4 * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
     bool ok = l->pool && reserve_registers(l, &rows);
     if (ok) {
         start_function(l, symbol);

@@ -86,6 +86,7 @@ typedef struct ng_values {
     const ng_work *work;
     ng_slice slice;
     ng_v *memo[NG_MAX_OPS][MAX_BLOCK]; /* slice.vectors each, in the lowering's pool */
+    ng_v *packed[NG_MAX_OPS][MAX_BLOCK]; /* memory forms of ROUND, each at its first vector */
     ng_v group[NG_MAX_OPS][MAX_BLOCK]; /* one element for each group of the slice: see spans.c */
 } ng_values;
 void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice);
@@ -156,6 +157,14 @@ ng_t ng_memory_type(const ng_build *g, int type, unsigned n);
 /* From memory form to <n x real>, and back. */
 ng_v ng_widen(const ng_lower *l, int type, ng_v v_memory);
 ng_v ng_narrow(const ng_lower *l, int type, ng_v v_real);
+/* Of several vectors at once: `n` vectors of neighbouring elements and their memory form, one
+ * vector. With layout=evenodd n is 2: the even elements, then the odd ones. */
+void ng_widen_group(const ng_lower *l, int type, ng_v v_memory, unsigned n, ng_v *out);
+ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n);
+/* Vectors that are loaded together (whole ones only). */
+int ng_load_group(const ng_lower *l);
+/* Vectors that are narrowed to one full vector of the type, or that the layout keeps together. */
+int ng_store_group(const ng_lower *l, int type);
 /* The first `count` of n elements at an address; the others are zero. */
 ng_v ng_load_partial(const ng_lower *l, int type, ng_v v_ptr, unsigned n, unsigned count);
 void ng_store_partial(const ng_lower *l, int type, ng_v v_memory, ng_v v_ptr, unsigned count);

@@ -171,17 +171,20 @@ ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n) {
     return ng_concat_all(&l->g, v, (unsigned)n);
 }
 
+/* Lanes that lie in the even and odd elements of two vectors meet in the very last step. */
 static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
     const ng_work *w = &work[r->item[item].work];
     int code = l->p->op[r->item[item].op].code;
-    ng_v v[MAX_BLOCK];
+    unsigned of_row = (unsigned)ng_load_group(l);
+    ng_v v[2 * MAX_BLOCK], *next = v;
     for (int row = 0; row < w->rows->n; row++) {
         ng_v *acc = r->acc + acc_index(r, work, item, row);
-        for (unsigned half = r->lane_vectors / 2; half; half /= 2)
+        for (unsigned half = r->lane_vectors / 2; half >= of_row; half /= 2)
             for (unsigned j = 0; j < half; j++) acc[j] = ng_combine(l, code, acc[j], acc[j + half]);
-        v[row] = acc[0];
+        for (unsigned j = 0; j < of_row; j++) *next++ = acc[j];
     }
-    w->rows->scalar[r->item[item].op] = ng_fold(l, code, v, w->rows->n);
+    ng_v v_rows = ng_fold(l, code, v, (int)(next - v));
+    w->rows->scalar[r->item[item].op] = of_row > 1 ? halve(l, code, v_rows, NULL, 2) : v_rows;
 }
 
 void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail) {

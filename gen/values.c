@@ -114,7 +114,9 @@ void ng_store_scalars(ng_lower *l, ng_rows *rows) {
 /* ---- elements ---- */
 
 void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice) {
-    memset(e, 0, sizeof *e);
+    memset(e->memo, 0, sizeof e->memo[0] * (size_t)l->p->ops);
+    memset(e->packed, 0, sizeof e->packed[0] * (size_t)l->p->ops);
+    memset(e->group, 0, sizeof e->group[0] * (size_t)l->p->ops);
     e->l = l;
     e->work = work;
     e->slice = slice;
@@ -135,16 +137,26 @@ ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row, c
     return address(l, rows->base[stream][row], s, k, ng_types[l->p->stream[stream].type].bytes);
 }
 
+/* Whole vectors from k up to `to` that are loaded, rounded or stored together. */
+static int group_at(int k, int to, int group) {
+    while (k + group > to) group /= 2;
+    return group;
+}
+
+static int whole_vectors(const ng_slice *s) { return s->vectors - (s->partial ? 1 : 0); }
+
 void ng_load_slice(ng_values *e, int stream, int row, const ng_slice *slice, ng_v *out) {
     ng_lower *l = e->l;
     int type = l->p->stream[stream].type;
-    unsigned n = (unsigned)l->vector;
-    for (int k = 0; k < slice->vectors; k++) {
+    for (int k = 0, n; k < slice->vectors; k += n) {
+        n = is_partial(slice, k) ? 1 : group_at(k, whole_vectors(slice), ng_load_group(l));
+        unsigned elements = (unsigned)(n * l->vector);
         ng_v v_ptr = ng_element_address(l, e->work->rows, stream, row, slice, k);
         ng_v v = is_partial(slice, k)
-                     ? ng_load_partial(l, type, v_ptr, n, (unsigned)slice->partial)
-                     : ng_load(&l->g, ng_memory_type(&l->g, type, n), v_ptr, ng_types[type].bytes);
-        out[k] = ng_widen(l, type, v);
+                     ? ng_load_partial(l, type, v_ptr, elements, (unsigned)slice->partial)
+                     : ng_load(&l->g, ng_memory_type(&l->g, type, elements), v_ptr,
+                               ng_types[type].bytes);
+        ng_widen_group(l, type, v, (unsigned)n, out + k);
     }
 }
 
@@ -189,6 +201,27 @@ static void remember(ng_values *e, int j, int row, const ng_v *v) {
     }
 }
 
+/* Room for the vectors of one value. */
+static ng_v *take(ng_values *e) {
+    ng_v *out = e->l->pool + e->l->pooled;
+    e->l->pooled += (size_t)e->slice.vectors;
+    return out;
+}
+
+/* Keeps the memory form as well: who stores the value converts nothing. */
+static void round_elements(ng_values *e, int i, int row, ng_v *out) {
+    const ng_op *op = &e->l->p->op[i];
+    const ng_v *v = ng_value(e, op->a[0], row);
+    int whole = whole_vectors(&e->slice), group = ng_store_group(e->l, op->type);
+    ng_v *packed = e->packed[i][op->shared ? 0 : row] = take(e);
+    memset(packed, 0, (size_t)e->slice.vectors * sizeof *packed);
+    for (int k = 0, n; k < e->slice.vectors; k += n) {
+        n = k < whole ? group_at(k, whole, group) : 1;
+        packed[k] = ng_narrow_group(e->l, op->type, v + k, (unsigned)n);
+        ng_widen_group(e->l, op->type, packed[k], (unsigned)n, out + k);
+    }
+}
+
 static void compute(ng_values *e, int i, int row, ng_v *out) {
     ng_lower *l = e->l;
     const ng_op *op = &l->p->op[i];
@@ -201,13 +234,6 @@ static void compute(ng_values *e, int i, int row, ng_v *out) {
             a[j] = elements[j] ? elements[j][k] : e->work->rows->splat[op->a[j]][row];
         out[k] = ng_arithmetic(l, op, l->t_vec, a);
     }
-}
-
-/* Room for the vectors of one value. */
-static ng_v *take(ng_values *e) {
-    ng_v *out = e->l->pool + e->l->pooled;
-    e->l->pooled += (size_t)e->slice.vectors;
-    return out;
 }
 
 const ng_v *ng_value(ng_values *e, int i, int row) {
@@ -223,6 +249,8 @@ const ng_v *ng_value(ng_values *e, int i, int row) {
         ng_span_value(e, i, row, out);
     else if (op->code == NG_LOAD)
         ng_load_slice(e, op->stream, row, &e->slice, out);
+    else if (op->code == NG_ROUND)
+        round_elements(e, i, row, out);
     else
         compute(e, i, row, out);
     if (j >= 0 && !later) remember(e, j, row, out);
@@ -230,12 +258,6 @@ const ng_v *ng_value(ng_values *e, int i, int row) {
 }
 
 /* ---- stores ---- */
-
-/* Vectors of the compute type that make one full vector of the stream's type. */
-static int group_of(const ng_lower *l, int type) {
-    int group = l->real_bytes / ng_types[type].bytes;
-    return group < 1 ? 1 : group;
-}
 
 /* One streaming store for each full vector of a value that is one or more of them. */
 static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
@@ -246,16 +268,28 @@ static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
                         ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)from * bytes)));
 }
 
+/* The value's n vectors from k on as they stand in memory: rounded to that type already, or to be
+ * narrowed now. */
+static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v, int k, int n) {
+    const ng_op *op = &e->l->p->op[store->a[0]];
+    ng_v *packed = e->packed[store->a[0]][op->shared ? 0 : row];
+    unsigned elements = (unsigned)(n * e->l->vector);
+    if (packed && op->type == store->type && packed[k] &&
+        LLVMGetVectorSize(LLVMTypeOf(packed[k])) == elements)
+        return packed[k];
+    return ng_narrow_group(e->l, store->type, v + k, (unsigned)n);
+}
+
 /* Elements that follow one another in memory: whole vectors `from` to `to`, from a pointer on. */
-static void store_whole(ng_values *e, const ng_op *op, int from, int to, ng_v v_ptr,
+static void store_whole(ng_values *e, const ng_op *op, int row, int from, int to, ng_v v_ptr,
                         const ng_v *v) {
     ng_lower *l = e->l;
-    int group = group_of(l, op->type), bytes = ng_types[op->type].bytes, n;
+    int bytes = ng_types[op->type].bytes, n;
     bool stream = ng_schedule_streams(l->p, l->s, op);
     for (int k = from; k < to; k += n) {
-        for (n = group; k + n > to;) n /= 2;
+        n = group_at(k, to, ng_store_group(l, op->type));
         ng_v v_to = ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)(k - from) * l->vector * bytes));
-        ng_v v_memory = ng_narrow(l, op->type, ng_concat_all(&l->g, v + k, (unsigned)n));
+        ng_v v_memory = memory_form(e, op, row, v, k, n);
         if (stream && n * l->vector * bytes * 8 >= l->s->vec)
             stream_vectors(l, v_memory, v_to);
         else
@@ -267,10 +301,10 @@ static void store_elements(ng_values *e, const ng_op *op, int row, const ng_v *v
     ng_lower *l = e->l;
     int last = e->slice.vectors - 1;
     ng_v v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, 0);
-    store_whole(e, op, 0, e->slice.vectors - (e->slice.partial ? 1 : 0), v_ptr, v);
+    store_whole(e, op, row, 0, whole_vectors(&e->slice), v_ptr, v);
     if (!e->slice.partial) return;
     v_ptr = ng_element_address(l, e->work->rows, op->stream, row, &e->slice, last);
-    ng_store_partial(l, op->type, ng_narrow(l, op->type, v[last]), v_ptr,
+    ng_store_partial(l, op->type, memory_form(e, op, row, v, last, 1), v_ptr,
                      (unsigned)e->slice.partial);
 }
 
@@ -311,7 +345,7 @@ static void store_blocks(ng_values *e, const ng_op *op, int row, const ng_v *v) 
     int64_t each = e->l->p->stream[op->stream].block;
     int vectors = (int)(each / e->l->vector);
     for (int k = 0; k < e->slice.vectors; k += vectors)
-        store_whole(e, op, k, k + vectors, field_address(e, op, row, k / vectors), v);
+        store_whole(e, op, row, k, k + vectors, field_address(e, op, row, k / vectors), v);
 }
 
 static void store_value(ng_values *e, const ng_op *op, int row) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Places are tried from the file that this code is in (libnormgen, libnormgen-gen, or a program with
- * the static library), then from the running program: one found through PATH has no folder in its
- * name. Existence is all that is checked; who opens the part checks that it is of the same build. */
+/* Places are tried from the file that this code is in (libnormgen, libnormgen-gen, or a program
+ * with the static library), then from the running program: one found through PATH has no folder in
+ * its name. Existence is all that is checked; who opens the part checks that it is of the same
+ * build. */
 #include "neighbour.h"
 
 #include "layout.h"

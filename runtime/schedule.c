@@ -26,6 +26,8 @@ static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
 static const ng_axis_value prefetch_values[] = {
     {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
 static const ng_axis_value overlap_values[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+static const ng_axis_value layout_values[] = {
+    {"linear", NG_LAYOUT_LINEAR}, {"evenodd", NG_LAYOUT_EVENODD}, {NULL, 0}};
 
 #define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
 const ng_axis ng_axes[NG_AXIS_COUNT] = {
@@ -40,6 +42,9 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
     AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass; l2: into "
                    "L2 only, and with overlap those of the block after it"),
     AXIS(overlap, "yes: the last pass of a block runs together with the first pass of the next"),
+    AXIS(layout,
+         "evenodd: of two neighbouring registers one holds the even and one the odd elements, "
+         "so that bf16 is widened without shuffles"),
 };
 
 /* ---- the index vector: one index per axis, one per crossing value for keep ---- */
@@ -111,6 +116,7 @@ void ng_schedule_text(const ng_program *p, const ng_schedule *s, char *text) {
     size_t at = 0;
     for (int i = 0; i < NG_AXIS_COUNT; i++) {
         const ng_axis *axis = &ng_axes[i];
+        if (i >= NG_AXES_WRITTEN && index_of(s, (place){axis, 0}) == 0) continue;
         at += (size_t)snprintf(text + at, NG_SCHEDULE_TEXT - at, "%s%s=", i ? " " : "", axis->name);
         if (axis->per_value) {
             at += print_keeps(p, s, axis, text + at, NG_SCHEDULE_TEXT - at);
@@ -192,7 +198,7 @@ normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_sched
         if (st != NORMGEN_OK) return st;
         at += length;
     }
-    for (int i = 0; i < NG_AXIS_COUNT; i++)
+    for (int i = 0; i < NG_AXES_WRITTEN; i++)
         if (!(given >> i & 1u))
             return ng_fail(NORMGEN_E_SCHEDULE, "schedule text lacks %s=…", ng_axes[i].name);
     *schedule = s;
@@ -300,6 +306,28 @@ static const char *keep_problem(const ng_program *p, const ng_schedule *s, int j
     return NULL;
 }
 
+/* Whether an operation asks where in the row an element is, or which ones are beside it. */
+static bool looks_around(const ng_op *op) {
+    return op->pairing != NG_PLAIN || op->group || op->first || op->per > 1 || op->at;
+}
+
+/* Why layout=evenodd is not legal, or NULL. */
+static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
+    int vector = ng_schedule_vector(p, s);
+    if (s->layout == NG_LAYOUT_LINEAR) return NULL;
+    if (p->compute != NORMGEN_F32) return "layout=evenodd: only with compute=f32";
+    if (2 * vector > p->lanes) return "layout=evenodd: two vectors are more than the sum's lanes";
+    if (p->hidden % (2 * vector)) return "layout=evenodd: hidden is not a multiple of two vectors";
+    for (int i = 0; i < p->ops; i++)
+        if (looks_around(&p->op[i])) return "layout=evenodd: an operation looks around in the row";
+    for (int i = 0; i < p->streams; i++)
+        if (p->stream[i].block > 1 || p->stream[i].width == NG_HALF)
+            return "layout=evenodd: a stream is not one element after the other";
+    for (int i = 0; i < p->streams; i++)
+        if (p->stream[i].type == NORMGEN_BF16 && ng_stream_moves(&p->stream[i])) return NULL;
+    return "layout=evenodd: no row is of type bf16";
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -312,6 +340,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
         if (why) return why;
         if (s->keep[j] == NG_SCRATCH) scratch += (p->hidden + vector) * csize * s->block;
     }
+    const char *why_layout = layout_problem(p, s);
+    if (why_layout) return why_layout;
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
     if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
     if (s->overlap && p->width[0] != p->width[p->passes - 1])

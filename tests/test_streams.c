@@ -59,10 +59,11 @@ static stores count(const ng_program *p, const ng_schedule *schedule, const ng_i
     return s;
 }
 
-static size_t compare(const char *spec_text, const ng_isa *isa, int vec) {
+static size_t compare(const char *spec_text, const ng_isa *isa, int vec, int layout) {
     normgen_spec spec;
     ng_program p;
-    ng_schedule s = {.vec = (int16_t)vec, .block = 1, .store = NG_STORE_STREAM};
+    ng_schedule s = {
+        .vec = (int16_t)vec, .block = 1, .store = NG_STORE_STREAM, .layout = (int16_t)layout};
     ck_assert_msg(normgen_spec_parse(&spec, spec_text) == NORMGEN_OK, "%s", normgen_error());
     ng_program_build(&p, &spec);
     if (!ng_schedule_legal(&p, isa, &s, NULL)) return 0;
@@ -100,7 +101,8 @@ START_TEST(streaming_stores_are_all_there) {
                     snprintf(spec, sizeof spec,
                              "%s hidden=1024 eps=1e-05 x=%s y=%s weight=f32 lanes=64",
                              layer ? "layer" : "rms", types[x], types[y]);
-                    compared += compare(spec, isa, vec);
+                    for (int layout = 0; layout < 2; layout++)
+                        compared += compare(spec, isa, vec, layout);
                 }
     printf("%s: %zu kernels stream\n", isa->name, compared);
     ck_assert_uint_ge(compared, 32);

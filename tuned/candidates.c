@@ -144,6 +144,7 @@ normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
     for (size_t i = 0; i < n; i++) {
         ng_schedule s = from[i];
         s.overlap = 0;
+        s.layout = NG_LAYOUT_LINEAR;
         memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
         if (!contains(place->program, out, kept, &s) && can_pay(place, isa, &s) &&
             ng_schedule_legal(place->program, isa, &s, NULL) &&
