@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* normgen: finds the verb and runs it. Adding a verb: a file verb_NAME.c and a line in `verbs`. */
+#include "complete.h"
+#include "manual.h"
 #include "verbs.h"
 
 #include "gentable.h"
@@ -8,10 +10,11 @@
 #include <string.h>
 
 static const cli_verb *const verbs[] = {
-    &cli_verb_tune,    &cli_verb_run,   &cli_verb_bench, &cli_verb_emit, &cli_verb_list, &cli_verb_show,
-    &cli_verb_explain, &cli_verb_check, &cli_verb_db,    &cli_verb_cpu,
+    &cli_verb_tune, &cli_verb_run,     &cli_verb_bench, &cli_verb_emit, &cli_verb_list,
+    &cli_verb_show, &cli_verb_explain, &cli_verb_check, &cli_verb_db,   &cli_verb_cpu,
+    NULL,
 };
-enum { VERBS = sizeof verbs / sizeof verbs[0] };
+enum { VERBS = sizeof verbs / sizeof verbs[0] - 1 };
 
 static void print_help(FILE *out) {
     fputs("usage: normgen VERB [ARGUMENTS] [OPTIONS]\n\n"
@@ -91,6 +94,9 @@ static int run(int argc, char **argv) {
     if (is(argv[1], "--help", "-h") || strcmp(argv[1], "help") == 0)
         return run_help(argc - 2, argv + 2);
     if (is(argv[1], "--version", "version")) return print_version();
+    /* for completions/ and the build, not for people */
+    if (strcmp(argv[1], "__complete") == 0) return cli_complete(verbs, argc - 2, argv + 2);
+    if (strcmp(argv[1], "__manual") == 0 && argc == 3) return cli_manual(verbs, argv[2]);
     return run_verb(argv[1], argc - 2, argv + 2);
 }
 

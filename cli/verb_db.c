@@ -171,6 +171,8 @@ static const struct {
     {"merge", merge, true, 0},   {"check", check, false, 0}, {"export", export, false, 1},
     {"import", import, true, 0}, {"gc", gc, false, 2},
 };
+const char *const cli_db_words[] = {"merge", "check", "export", "import", "gc", NULL};
+
 static int run(const cli_args *args) {
     const char *word = args->words[0];
     size_t i = 0;

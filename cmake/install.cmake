@@ -50,6 +50,18 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/normgenConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/normgenConfig.cmake ${PROJECT_BINARY_DIR}/normgenConfigVersion.cmake
     DESTINATION ${normgen_cmake} COMPONENT dev)
 
+# ---- manual pages and completions ----
+
+if(TARGET manuals)
+    install(FILES ${PROJECT_BINARY_DIR}/normgen.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+    install(FILES ${PROJECT_BINARY_DIR}/normgen-spec.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT tools)
+endif()
+set(NORMGEN_ZSH_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
+    "where zsh completions go (packages of Debian: share/zsh/vendor-completions)")
+install(FILES completions/normgen.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+    RENAME normgen COMPONENT tools)
+install(FILES completions/_normgen DESTINATION ${NORMGEN_ZSH_DIR} COMPONENT tools)
+
 # ---- specs, examples, documents ----
 
 install(DIRECTORY specs/ DESTINATION ${normgen_share}/specs COMPONENT tools)
