@@ -65,7 +65,7 @@ static ng_v to_f64(const ng_lower *l, const format *f, ng_v v) {
  * aarch64 crashes on vectors of one half. */
 static ng_v half_to_float(const ng_lower *l, ng_v v, unsigned n) {
     const ng_build *g = &l->g;
-    if (!l->isa->fma) return ng_half_spelled_wide(g, v);
+    if (!l->isa->fma) return ng_half_spelled_wide(l, v);
     if (n > 1)
         return LLVMBuildFPExt(g->b, ng_bitcast(g, v, vector_of(g->t_half, n)), floats(g, n), "");
     v = ng_bitcast(g, LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), ""), g->t_half);
@@ -75,7 +75,7 @@ static ng_v half_to_float(const ng_lower *l, ng_v v, unsigned n) {
 
 static ng_v float_to_half(const ng_lower *l, ng_v v, unsigned n) {
     const ng_build *g = &l->g;
-    if (!l->isa->fma) return ng_half_spelled_narrow(g, v);
+    if (!l->isa->fma) return ng_half_spelled_narrow(l, v);
     ng_t t = vector_of(g->t_i16, n);
     if (n > 1) return ng_bitcast(g, LLVMBuildFPTrunc(g->b, v, vector_of(g->t_half, n), ""), t);
     v = LLVMBuildExtractElement(g->b, v, ng_i32(g, 0), "");

@@ -35,13 +35,16 @@ static ng_cpu machine_of(const ng_isa *isa) {
                     .isa = isa};
 }
 
-/* Where everything is spelled out, code is long: one plain schedule serves every regime. */
+/* The simplest schedule there is: all that a level without FMA has, for every regime. */
+static ng_schedule plain(const ng_isa *isa) {
+    return (ng_schedule){.vec = (int16_t)isa->max_vec, .block = 1};
+}
+
 static void choose_plain(const ng_isa *isa, ng_choices *choices) {
     memset(choices, 0, sizeof *choices);
     for (int r = 0; r < NG_REGIME_COUNT; r++)
         for (int slot = 0; slot <= NG_SLOT_CACHED; slot++)
-            choices->at[r][slot] = (ng_choice){
-                .schedule = {.vec = (int16_t)isa->max_vec, .block = 1}, .rung = NG_RUNG_DEFAULT};
+            choices->at[r][slot] = (ng_choice){.schedule = plain(isa), .rung = NG_RUNG_DEFAULT};
 }
 
 static normgen_status choose(const ng_bundle_spec *s, const ng_isa *isa, ng_store *store,
@@ -112,9 +115,10 @@ static bool plan_regime(ng_bundle *b, ng_bundle_spec *s, int level, const ng_cho
     return c->alignment == 1 || pick(b, s, level, &from[NG_SLOT_CACHED], &c->cached);
 }
 
-/* The compute type of the spelled-out level is f32: docs/numerics.md rule 9. */
+/* Without FMA not every spec can be done: docs/numerics.md rule 9. */
 static bool can_do(const ng_isa *isa, const ng_program *p) {
-    return isa->fma || p->compute == NORMGEN_F32;
+    ng_schedule s = plain(isa);
+    return isa->fma || ng_schedule_legal(p, isa, &s, NULL);
 }
 
 static normgen_status plan_spec(ng_bundle *b, ng_bundle_spec *s, ng_store *store) {

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations that a level without FMA and F16C has not, spelled out: LLVM would call libm, lane by
- * lane. The bits are those of the instructions. */
+ * lane. The bits are those of the instructions. Each is a function of its own inside the object,
+ * because in place they would make the code ten times as long. */
 #include "lower.h"
+#include "object.h"
+
+#include <stdio.h>
 
 static ng_v select_bits(const ng_build *g, ng_v v_if, ng_v a, ng_v b) {
     return LLVMBuildSelect(g->b, v_if, a, b, "");
@@ -17,6 +21,37 @@ static ng_v masked_bits(const ng_build *g, ng_v v, uint64_t mask) {
 
 static ng_v added(const ng_build *g, ng_v v, uint64_t k) {
     return LLVMBuildAdd(g->b, v, ng_int_const(LLVMTypeOf(v), k), "");
+}
+
+/* ---- functions ---- */
+
+typedef ng_v (*body)(const ng_build *g, ng_v *a);
+
+/* The module's function of that name for vectors of this size; made at its first use. */
+static ng_v function_of(const ng_lower *l, const char *name, body make, ng_t t, unsigned n) {
+    const ng_build *g = &l->g;
+    ng_v v_fn = LLVMGetNamedFunction(g->module, name), params[3];
+    if (v_fn) return v_fn;
+    v_fn = LLVMAddFunction(g->module, name, t);
+    LLVMSetLinkage(v_fn, LLVMInternalLinkage);
+    ng_function_attributes(g, v_fn, l->isa);
+    for (unsigned i = 0; i < n; i++) params[i] = LLVMGetParam(v_fn, i);
+    LLVMBasicBlockRef b_here = ng_block_here(g);
+    ng_block_start(g, LLVMAppendBasicBlockInContext(g->context, v_fn, "entry"));
+    LLVMBuildRet(g->b, make(g, params));
+    ng_block_start(g, b_here);
+    return v_fn;
+}
+
+static ng_v call(const ng_lower *l, const char *stem, body make, ng_t t_result, ng_v *a,
+                 unsigned n) {
+    char name[32];
+    ng_t types[3];
+    for (unsigned i = 0; i < n; i++) types[i] = LLVMTypeOf(a[i]);
+    snprintf(name, sizeof name, "%s%u", stem, ng_vector_size(types[0]));
+    ng_t t = LLVMFunctionType(t_result, types, n, false);
+    ng_v v_fn = function_of(l, name, make, t, n);
+    return LLVMBuildCall2(l->g.b, t, v_fn, a, n, "");
 }
 
 /* ---- fma ---- */
@@ -55,12 +90,13 @@ static ng_v fma_by_doubles(const ng_build *g, ng_v *a) {
 ng_v ng_fma(const ng_lower *l, ng_v *a) {
     ng_t t = LLVMTypeOf(a[0]);
     if (l->isa->fma) return ng_intrinsic(&l->g, "llvm.fma", &t, 1, a, 3);
-    return fma_by_doubles(&l->g, a);
+    return call(l, "fma", fma_by_doubles, t, a, 3);
 }
 
 /* ---- f16: the same operations as in types.h ---- */
 
-ng_v ng_half_spelled_wide(const ng_build *g, ng_v v) {
+static ng_v half_to_float(const ng_build *g, ng_v *a) {
+    ng_v v = a[0];
     unsigned n = ng_vector_size(LLVMTypeOf(v));
     ng_t t = LLVMVectorType(g->t_i32, n), t_float = LLVMVectorType(g->t_float, n);
     ng_v v_h = LLVMBuildZExt(g->b, v, t, "");
@@ -79,7 +115,8 @@ static ng_v below(const ng_build *g, ng_v v, uint64_t k) {
     return LLVMBuildICmp(g->b, LLVMIntSLT, v, ng_int_const(LLVMTypeOf(v), k), "");
 }
 
-ng_v ng_half_spelled_narrow(const ng_build *g, ng_v v) {
+static ng_v float_to_half(const ng_build *g, ng_v *a) {
+    ng_v v = a[0];
     unsigned n = ng_vector_size(LLVMTypeOf(v));
     ng_t t = LLVMVectorType(g->t_i32, n), t_float = LLVMTypeOf(v);
     ng_v v_u = ng_bitcast(g, v, t), v_m = masked_bits(g, v_u, 0x7fffffff);
@@ -98,4 +135,14 @@ ng_v ng_half_spelled_narrow(const ng_build *g, ng_v v) {
     ng_v v_sign = masked_bits(g, shifted(g, v_u, 16), 0x8000);
     return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, v_r, v_sign, ""), LLVMVectorType(g->t_i16, n),
                           "");
+}
+
+ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v) {
+    ng_t t = LLVMVectorType(l->g.t_float, ng_vector_size(LLVMTypeOf(v)));
+    return call(l, "from_half", half_to_float, t, &v, 1);
+}
+
+ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v) {
+    ng_t t = LLVMVectorType(l->g.t_i16, ng_vector_size(LLVMTypeOf(v)));
+    return call(l, "to_half", float_to_half, t, &v, 1);
 }

@@ -85,9 +85,9 @@ typedef struct ng_values {
     ng_lower *l;
     const ng_work *work;
     ng_slice slice;
-    ng_v *memo[NG_MAX_OPS][MAX_BLOCK]; /* slice.vectors each, in the lowering's pool */
+    ng_v *memo[NG_MAX_OPS][MAX_BLOCK];   /* slice.vectors each, in the lowering's pool */
     ng_v *packed[NG_MAX_OPS][MAX_BLOCK]; /* memory forms of ROUND, each at its first vector */
-    ng_v group[NG_MAX_OPS][MAX_BLOCK]; /* one element for each group of the slice: see spans.c */
+    ng_v group[NG_MAX_OPS][MAX_BLOCK];   /* one element for each group of the slice: see spans.c */
 } ng_values;
 void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice);
 /* Elem value of operation i for a row of the block: an array of slice.vectors vectors. Evaluated
@@ -175,8 +175,8 @@ void ng_store_stream(ng_lower *l, ng_v v_memory, ng_v v_ptr);
 /* a[0] * a[1] + a[2], rounded once; without FMA only for f32. */
 ng_v ng_fma(const ng_lower *l, ng_v *a);
 /* <n x i16> of f16 to <n x float> and back. */
-ng_v ng_half_spelled_wide(const ng_build *g, ng_v v);
-ng_v ng_half_spelled_narrow(const ng_build *g, ng_v v);
+ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v);
+ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);
 
 /* move.c: moves the bytes of one slice for a row of the block. */
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);

@@ -60,6 +60,7 @@ static const struct provider {
     normgen_status (*serve)(normgen *ng, normgen_kernel *kernel);
     bool last_resort; /* not under strictness */
 } providers[] = {
+    {"bundle", ng_bundled_kernel, false},
     {"compiled", ng_compiled_kernel, false},
     {"interpreter", interpreted_kernel, true},
 };
@@ -185,6 +186,7 @@ void normgen_close(normgen *ng) {
         free_kernel(k);
     }
     if (ng->jit) ng->gen->jit_free(ng->jit);
+    ng_bundles_free(ng->bundles);
     pthread_mutex_destroy(&ng->lock);
     free(ng);
 }

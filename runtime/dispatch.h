@@ -80,6 +80,14 @@ typedef struct ng_pool {
     int threads;
 } ng_pool;
 
+/* A registered bundle. */
+typedef struct ng_bundle_link {
+    const struct normgen_bundle *bundle;
+    void *library; /* of normgen_open_bundle, else NULL */
+    struct ng_bundle_link *next;
+} ng_bundle_link;
+void ng_bundles_free(ng_bundle_link *list);
+
 #define NG_STORE_PATH 4096
 
 struct normgen {
@@ -100,6 +108,7 @@ struct normgen {
     bool no_code; /* the system forbids executable memory */
     normgen_kernel *kernels;
     struct ng_background *background; /* mode tune, from the first kernel on that wants it */
+    ng_bundle_link *bundles; /* in the order of registration */
 };
 
 /* Warnings that a handle gives once each. */
@@ -118,6 +127,7 @@ void ng_inform(const normgen *ng, const char *format, ...) __attribute__((format
 
 /* A provider: fills in the entries of a fresh kernel handle. Declines with a status and the reason
  * as error text. */
+normgen_status ng_bundled_kernel(normgen *ng, normgen_kernel *kernel);
 normgen_status ng_compiled_kernel(normgen *ng, normgen_kernel *kernel);
 
 /* Looks again what the store has and replaces the plan of a kernel that ng_compiled_kernel made,

@@ -333,6 +333,9 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     int64_t scratch = 0;
     bool streamed = false;
     if (isa->max_vec == 0) return "the ISA level has no generated code";
+    if (!isa->fma && p->compute == NORMGEN_F64) return "compute=f64 needs a level with FMA";
+    if (!isa->fma && ng_schedule_compare(p, s, &(ng_schedule){.vec = s->vec, .block = 1}) != 0)
+        return "without FMA code is long: only the plain schedule";
     if (s->vec > isa->max_vec) return "vec: wider than the ISA level has";
     if (vector > p->lanes) return "vec: wider than the lanes of the sum";
     for (int j = 0; j < p->keeps; j++) {

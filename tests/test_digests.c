@@ -48,7 +48,7 @@ static size_t compare_line(ng_jit *jit, const golden *g, const ng_isa *isa) {
     size_t n = 0, done = 0;
     uint64_t state = g->seed;
     ck_assert_int_eq(ng_schedule_space(&g->program, isa, &space, &n), NORMGEN_OK);
-    for (int tries = 0; tries < 20 && done < 2 && n > 0; tries++) {
+    for (int tries = 0; tries < 20 && done < (isa->fma ? 2u : 1u) && n > 0; tries++) {
         const ng_schedule *s = &space[tries == 0 ? 0 : awkward_below(&state, n)];
         if (!usable(g, s)) continue;
         compare(jit, g, isa, s);
@@ -63,15 +63,16 @@ START_TEST(kernels_give_the_golden_digests) {
     size_t kernels = 0;
     read_golden();
     ck_assert_int_eq(ng_cpu_host(&cpu), NORMGEN_OK);
-    if (!ng_isas[_i].max_vec || !ng_cpu_runs(cpu, &ng_isas[_i])) return;
+    const ng_isa *isa = (size_t)_i < ng_isa_count ? &ng_isas[_i] : &ng_isa_spelled_out;
+    if (!isa->max_vec || !ng_cpu_runs(cpu, isa)) return;
     for (int i = 0; i < count; i++) {
         ng_jit *jit;
         ck_assert_msg(ng_jit_new(&jit) == NORMGEN_OK, "%s", normgen_error());
-        kernels += compare_line(jit, &lines[i], &ng_isas[_i]);
+        kernels += compare_line(jit, &lines[i], isa);
         ng_jit_free(jit);
     }
-    ck_assert_uint_ge(kernels, (size_t)count);
-    printf("%s: %zu kernels give the digests of %d specs\n", ng_isas[_i].name, kernels, count);
+    ck_assert_uint_ge(kernels, isa->fma ? (size_t)count : 40); /* compute=f64 needs FMA */
+    printf("%s: %zu kernels give the digests of %d specs\n", isa->name, kernels, count);
 }
 END_TEST
 
@@ -79,7 +80,8 @@ int main(void) {
     Suite *s = suite_create("digests");
     TCase *t = tcase_create("digests");
     tcase_set_timeout(t, 120);
-    tcase_add_loop_test(t, kernels_give_the_golden_digests, 0, (int)ng_isa_count);
+    tcase_add_loop_test(t, kernels_give_the_golden_digests, 0,
+                         (int)ng_isa_count + 1);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -218,6 +218,8 @@ static void check_case(job *j, const test_case *c) {
     for (size_t i = 0; b.jit && i < ng_isa_count; i++)
         if (ng_isas[i].max_vec && ng_cpu_runs(cpu, &ng_isas[i]))
             check_level(j, &b, &ng_isas[i], &state);
+    if (b.jit && ng_cpu_runs(cpu, &ng_isa_spelled_out))
+        check_level(j, &b, &ng_isa_spelled_out, &state);
     bench_fini(&b);
 }
 

@@ -213,6 +213,7 @@ typedef struct normgen_counters {
     uint64_t store_ignored; /* stored schedules that were not legal, and other store troubles */
     uint64_t tunings;       /* processes started that tune in the background */
     uint64_t renewals;      /* times that a kernel's functions were replaced by better ones */
+    uint64_t bundled;       /* specs that a registered bundle serves */
 } normgen_counters;
 #ifdef __cplusplus
 #define NORMGEN_COUNTERS (normgen_counters{sizeof(normgen_counters)})
@@ -220,6 +221,17 @@ typedef struct normgen_counters {
 #define NORMGEN_COUNTERS ((normgen_counters){.struct_size = sizeof(normgen_counters)})
 #endif
 NORMGEN_API void normgen_get_counters(const normgen *ng, normgen_counters *out);
+
+/* ---- bundles: kernels of `normgen emit`, without a compiler ---- */
+
+struct normgen_bundle; /* normgen/bundle.h */
+/* Makes normgen_get look in the bundle before anything else; `bundle` is what PREFIX_bundle() of a
+ * linked bundle returns and stays the caller's. Of several bundles the first registered one that
+ * has a spec serves it. Specs that were got before stay as they are. E_UNSUPPORTED when it comes
+ * from another version. Safe from any thread. */
+NORMGEN_API normgen_status normgen_add_bundle(normgen *ng, const struct normgen_bundle *bundle);
+/* The same for a shared one, DIR/lib/ARCH/libPREFIX.so; it is loaded until normgen_close. E_IO. */
+NORMGEN_API normgen_status normgen_open_bundle(normgen *ng, const char *path);
 
 /* ---- running ---- */
 
