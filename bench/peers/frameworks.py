@@ -207,6 +207,8 @@ class Jax:
         except ImportError as e:
             raise Absent(f"{e} (pip install jax)") from e
         self.jax, self.version = jax, jax.__version__
+        # Half of the time of a small call: to hand it to another thread and wait for that.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         self.bf16 = ml_dtypes.bfloat16
 
     def array(self, a):

@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import ticker  # noqa: E402
 
 import grid  # noqa: E402
 from report import PEERS, PLACES, TITLES, select  # noqa: E402
@@ -30,7 +31,10 @@ def panel(axes, points, regime):
     axes.plot(*series([p for p in points if p.behind], lambda p: p.own["gb_s"]), color="red", marker="o",
               markersize=6, linestyle="", zorder=5)
     axes.set_xscale("log", base=2)
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.set_minor_locator(ticker.NullLocator())
     axes.set_title(PLACES[regime])
     axes.set_xlabel("hidden")
     axes.grid(alpha=0.25)
