@@ -164,13 +164,13 @@ static position plain_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
 
 /* ---- overlap ---- */
 
-/* What the first pass leaves behind: its reductions, and first elements that were read before it.
- */
-static int roots_of(const ng_lower *l, int *roots) {
+/* What the first passes leave behind: their reductions, and first elements that were read before
+ * them. */
+static int roots_of(const ng_lower *l, int passes, int *roots) {
     int n = 0;
     for (int i = 0; i < l->p->ops; i++) {
         const ng_op *op = &l->p->op[i];
-        if (op->code == NG_PEEK || (ng_op_reduces(op) && op->level == 1)) roots[n++] = i;
+        if (op->code == NG_PEEK || (ng_op_reduces(op) && op->level <= passes)) roots[n++] = i;
     }
     return n;
 }
@@ -182,7 +182,7 @@ static int roots_of(const ng_lower *l, int *roots) {
  * last pass of the last block */
 static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
     const ng_build *g = &l->g;
-    int roots[NG_MAX_OPS], n_roots = roots_of(l, roots), last = l->p->passes - 1;
+    int roots[NG_MAX_OPS], n_roots = roots_of(l, 1, roots), last = l->p->passes - 1;
     ng_rows next = {0}, to_come = {0};
     position after = at;
     LLVMBasicBlockRef b_none = ng_block_here(g), b_first = ng_block_new(g, "first");
@@ -227,6 +227,97 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
 
     ng_block_start(g, b_last);
     ng_sweep(l, &(ng_work){.rows = rows, .pass = last}, 1);
+    LLVMBasicBlockRef b_end = ng_block_here(g);
+    LLVMBuildBr(g->b, b_done);
+
+    ng_block_start(g, b_done);
+    position out = carry_position(l, at, b_none);
+    carry_back(out, after, b_end);
+    return out;
+}
+
+/* ---- overlap of all passes ---- */
+
+/* Blocks in flight: number 0 is the oldest. */
+typedef struct flight {
+    ng_rows block[NG_MAX_TOGETHER];
+    ng_v phi[NG_MAX_TOGETHER][NG_MAX_OPS]; /* roots at the top of the loop */
+} flight;
+
+/* One sweep: blocks `from` to `to` - 1, the first in pass `pass`, each next one a pass behind. */
+static void sweep_flight(ng_lower *l, flight *f, int from, int to, int pass, ng_rows *prefetch) {
+    ng_work work[NG_MAX_TOGETHER];
+    for (int j = from; j < to; j++)
+        work[j - from] = (ng_work){.rows = &f->block[j], .pass = pass - (j - from)};
+    work[0].prefetch = prefetch;
+    ng_sweep(l, work, to - from);
+}
+
+/* The phis of what the blocks have computed so far, and their way back around the loop, where each
+ * block has become an older one. */
+static void carry_roots(ng_lower *l, flight *f, LLVMBasicBlockRef b_from, bool back) {
+    int roots[NG_MAX_OPS], passes = l->p->passes;
+    for (int j = 0; j + 1 < passes; j++) {
+        int n = roots_of(l, passes - 1 - j, roots);
+        for (int i = 0; i < n; i++)
+            if (back)
+                ng_phi_add(f->phi[j][i], f->block[j + 1].scalar[roots[i]], b_from);
+            else
+                f->phi[j][i] = ng_phi(&l->g, f->block[j].scalar[roots[i]], b_from);
+    }
+}
+
+/* All blocks in flight from a position on; *second is the position of the second one. Returns the
+ * one behind them. */
+static position take_off(ng_lower *l, flight *f, int n, position at, position *second) {
+    int roots[NG_MAX_OPS], passes = l->p->passes;
+    for (int j = 0; j < passes; j++) {
+        rows_at(l, &f->block[j], n, &at);
+        if (j == 0) *second = at;
+        int n_roots = roots_of(l, passes - 1 - j, roots);
+        for (int i = 0; i < n_roots && j + 1 < passes; i++)
+            f->block[j].scalar[roots[i]] = f->phi[j][i];
+    }
+    return at;
+}
+
+/* When there are as many blocks as passes:
+ * first passes of the first blocks, until each is a pass behind the one before it
+ * loop:  one pass of each block in flight, the last one of the oldest and the first one of a new
+ * one what is left of the others */
+static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
+    const ng_build *g = &l->g;
+    int passes = l->p->passes;
+    ng_rows to_come = {0};
+    position from = at, second = at;
+    LLVMBasicBlockRef b_none = ng_block_here(g), b_first = ng_block_new(g, "first");
+    LLVMBasicBlockRef b_loop = ng_block_new(g, "pipeline"), b_drain = ng_block_new(g, "drain"),
+                      b_done = ng_block_new(g, "pipeline_done");
+    ng_v v_left = LLVMBuildSub(g->b, l->v_last, at.v_row, "");
+    ng_v v_enough = LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, (int64_t)n * passes), "");
+    LLVMBuildCondBr(g->b, v_enough, b_first, b_done);
+
+    ng_block_start(g, b_first);
+    for (int j = 0; j + 1 < passes; j++) rows_at(l, &f->block[j], n, &from);
+    for (int pass = 0; pass + 1 < passes; pass++) sweep_flight(l, f, 0, pass + 1, pass, NULL);
+    LLVMBasicBlockRef b_from = ng_block_here(g);
+    LLVMBuildBr(g->b, b_loop);
+
+    ng_block_start(g, b_loop);
+    position here = carry_position(l, at, b_from);
+    carry_roots(l, f, b_from, false);
+    position after = take_off(l, f, n, here, &second);
+    if (l->s->prefetch != NG_PREFETCH_NONE)
+        rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
+    sweep_flight(l, f, 0, passes, passes - 1, l->s->prefetch == NG_PREFETCH_NONE ? NULL : &to_come);
+    v_left = LLVMBuildSub(g->b, l->v_last, after.v_row, "");
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_loop,
+                    b_drain);
+    carry_back(here, second, ng_block_here(g));
+    carry_roots(l, f, ng_block_here(g), true);
+
+    ng_block_start(g, b_drain);
+    for (int j = 1; j < passes; j++) sweep_flight(l, f, j, passes, passes - 1, NULL);
     LLVMBasicBlockRef b_end = ng_block_here(g);
     LLVMBuildBr(g->b, b_done);
 
@@ -281,15 +372,19 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     const ng_build *g = &l->g;
     ng_rows rows = {0};
     start_types(l);
-    /* Two works may be at a slice together; a value may have its memory form beside it. */
-    l->pool = calloc((size_t)(4 * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
-    bool ok = l->pool && reserve_registers(l, &rows);
+    /* Several passes may be at a slice together; a value may have its memory form beside it. */
+    l->pool =
+        calloc((size_t)(2 * NG_MAX_TOGETHER * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
+    flight *flying = calloc(1, sizeof *flying);
+    bool ok = l->pool && flying && reserve_registers(l, &rows);
     if (ok) {
         start_function(l, symbol);
         load_arguments(l);
         reserve_stack(l);
         position at = first_position(l);
-        if (l->s->overlap && !l->limit)
+        if (l->s->overlap == NG_OVERLAP_ALL && !l->limit)
+            at = pipelined_blocks(l, flying, l->s->block, at);
+        else if (l->s->overlap && !l->limit)
             at = overlapped_blocks(l, &rows, l->s->block, at);
         else if (l->s->block > 1)
             at = plain_blocks(l, &rows, l->s->block, at);
@@ -298,6 +393,7 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
         LLVMBuildRetVoid(g->b);
     }
     for (int j = 0; j < NG_MAX_KEEP; j++) free(rows.kept[j]);
+    free(flying);
     free(l->pool);
     return ok;
 }

@@ -76,8 +76,8 @@ typedef struct ng_work {
     ng_rows *prefetch; /* rows to prefetch meanwhile, or NULL */
 } ng_work;
 
-/* sweep.c: runs one or two passes over the same elements, each for its own rows; leaves the
- * reductions' results in rows->scalar. */
+/* sweep.c: runs up to NG_MAX_TOGETHER passes over the same elements, each for its own rows; leaves
+ * the reductions' results in rows->scalar. Later passes come first. */
 void ng_sweep(ng_lower *l, const ng_work *work, int works);
 
 /* values.c */

@@ -67,7 +67,7 @@ static void begin_slice(sweep *w, int index, ng_values *e, ng_slice s, int64_t e
  * the rows of a block often have, waits for it. */
 static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
     int64_t vector = w->l->vector, most = w->l->slice * vector;
-    ng_values e[2];
+    ng_values e[NG_MAX_TOGETHER];
     for (int64_t from = 0; from < elements; from += most) {
         int64_t n = elements - from < most ? elements - from : most;
         ng_slice s = {.v_at = LLVMBuildAdd(w->l->g.b, v_at, ng_i64(&w->l->g, from), ""),

@@ -25,7 +25,8 @@ static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
                                              {NULL, 0}};
 static const ng_axis_value prefetch_values[] = {
     {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
-static const ng_axis_value overlap_values[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+static const ng_axis_value overlap_values[] = {
+    {"no", NG_OVERLAP_NO}, {"yes", NG_OVERLAP_YES}, {"all", NG_OVERLAP_ALL}, {NULL, 0}};
 static const ng_axis_value layout_values[] = {
     {"linear", NG_LAYOUT_LINEAR}, {"evenodd", NG_LAYOUT_EVENODD}, {NULL, 0}};
 
@@ -41,7 +42,9 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
                 "paces the stores"),
     AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass; l2: into "
                    "L2 only, and with overlap those of the block after it"),
-    AXIS(overlap, "yes: the last pass of a block runs together with the first pass of the next"),
+    AXIS(overlap,
+         "yes: the last pass of a block runs together with the first pass of the next; all: "
+         "every pass of a block runs together with the one before of the next block"),
     AXIS(layout,
          "evenodd: of two neighbouring registers one holds the even and one the odd elements, "
          "so that bf16 is widened without shuffles"),
@@ -281,6 +284,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     for (int pass = 0; pass < p->passes; pass++) all += pass_size(p, passes, pass);
     twice = s->overlap ? pass_size(p, passes, 0) + pass_size(p, passes, p->passes - 1) : 0;
     int64_t blocks = s->block * (all + twice) + (s->block > 1 || s->overlap ? all : 0);
+    if (s->overlap == NG_OVERLAP_ALL) blocks = s->block * p->passes * all + all;
     return pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
 }
 
@@ -328,6 +332,29 @@ static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
     return "layout=evenodd: no row is of type bf16";
 }
 
+static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
+    if (!s->overlap) return NULL;
+    if (p->passes < 2) return "overlap: the program has one pass";
+    if (uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
+    if (s->prefetch == NG_PREFETCH_NEXT)
+        return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
+    if (p->width[0] != p->width[p->passes - 1])
+        return "overlap: first and last pass go over different elements";
+    if (s->overlap != NG_OVERLAP_ALL) return NULL;
+    if (p->passes == 2) return "overlap=all: with two passes that is overlap=yes";
+    if (p->passes > NG_MAX_TOGETHER) return "overlap=all: too many passes";
+    for (int pass = 0; pass < p->passes; pass++)
+        if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
+    int reductions = 0;
+    for (int i = 0; i < p->ops; i++) reductions += ng_op_reduces(&p->op[i]);
+    if (reductions > NG_MAX_REDUCTIONS) return "overlap=all: too many sums";
+    /* The next block but one would write over what this one still needs. */
+    for (int j = 0; j < p->keeps; j++)
+        if (s->keep[j] == NG_SCRATCH && first_pass_of(p, j) + 2 < p->passes)
+            return "overlap=all: scratch is for values of the last but one pass";
+    return NULL;
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -346,12 +373,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     const char *why_layout = layout_problem(p, s);
     if (why_layout) return why_layout;
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
-    if (s->overlap && p->passes < 2) return "overlap: the program has one pass";
-    if (s->overlap && p->width[0] != p->width[p->passes - 1])
-        return "overlap: first and last pass go over different elements";
-    if (s->overlap && uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
-    if (s->overlap && s->prefetch == NG_PREFETCH_NEXT)
-        return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
+    const char *why_overlap = overlap_problem(p, s);
+    if (why_overlap) return why_overlap;
     /* The plain schedule with the widest vectors is always legal, however long its code. */
     bool plain = s->block == 1 && !s->overlap && !uses(p, s, NG_REGS);
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;

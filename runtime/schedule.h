@@ -8,6 +8,7 @@
 #include "program.h"
 
 typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM, NG_STORE_STAGED } ng_store_kind;
+typedef enum ng_overlap { NG_OVERLAP_NO, NG_OVERLAP_YES, NG_OVERLAP_ALL } ng_overlap;
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
@@ -16,7 +17,7 @@ typedef struct ng_schedule {
     int16_t block;    /* rows worked on together */
     int16_t store;    /* ng_store_kind */
     int16_t prefetch; /* ng_prefetch: of the next block's rows during the last pass */
-    int16_t overlap;  /* 1: the last pass of a block is fused with the first pass of the next */
+    int16_t overlap;  /* ng_overlap: which passes of neighbouring blocks run together */
     int16_t layout;   /* ng_layout: which elements a register holds */
     uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
 } ng_schedule;
@@ -37,6 +38,7 @@ typedef struct ng_axis {
 #define NG_AXES_WRITTEN 6 /* these are always written, later ones when not the simplest value */
 extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
+#define NG_MAX_TOGETHER 4 /* passes of overlap=all */
 #define NG_SCHEDULE_TEXT 160
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_SIZE_CAP 560 /* ng_schedule_size beyond which a schedule is not legal */

@@ -51,6 +51,7 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if (place->whole_space) return true;
     if (4 * s->vec <= isa->max_vec) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
+    if (s->overlap == NG_OVERLAP_ALL && rows < (size_t)place->program->passes * block) return false;
     if (s->prefetch && place->regime == NG_L1) return false;
     return big || s->store == NG_STORE_CACHED;
 }
