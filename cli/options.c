@@ -145,7 +145,7 @@ static int set_option(cli_args *args, const cli_option *o, const char *value) {
 }
 
 static int set_field(cli_args *args, const ng_field *field, const char *value) {
-    uint32_t bit = 1u << (field - ng_fields);
+    uint64_t bit = (uint64_t)1 << (field - ng_fields);
     if (args->given & bit) return cli_usage_error(args->verb, "--%s is given twice", field->name);
     args->given |= bit;
     if (ng_spec_set(&args->spec, field, value) != NORMGEN_OK)

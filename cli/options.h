@@ -21,7 +21,7 @@ typedef struct cli_args {
     const char **words; /* what is no option, in order; owned */
     size_t n_words;
     normgen_spec spec; /* from one flag for each field; defaults are not filled in */
-    uint32_t given;    /* bit i: ng_fields[i] was a flag */
+    uint64_t given;    /* bit i: ng_fields[i] was a flag */
     const char *name, *model, *db, *schedule, *isa;
     const char *x, *weight, *bias, *residual;      /* input arrays of run */
     const char *y, *sum_out, *mean_out, *rstd_out; /* its output arrays */

@@ -79,10 +79,11 @@ static int read_words(const cli_args *args, ng_spec_list *list) {
     return CLI_DONE;
 }
 
-normgen_status cli_spec_of_flags(const normgen_spec *flags, uint32_t given, normgen_spec *spec) {
+normgen_status cli_spec_of_flags(const normgen_spec *flags, uint64_t given, normgen_spec *spec) {
     normgen_spec s = *flags;
     if (s.kind == 0) s.kind = NORMGEN_RMS;
-    if (isnan(s.eps)) s.eps = 1e-5;
+    bool none = s.kind == NORMGEN_DYT || s.stats != NORMGEN_STATS_WHOLE;
+    if (isnan(s.eps)) s.eps = none ? 0 : 1e-5;
     if (s.hidden == 0) return ng_fail(NORMGEN_E_SPEC, "no --hidden is given");
     return ng_spec_resolve_given(&s, given, spec);
 }

@@ -12,7 +12,7 @@ int cli_specs_read(const cli_args *args, bool optional, ng_spec_list *list);
 /* The same where exactly one spec is wanted. */
 int cli_spec_read(const cli_args *args, normgen_spec *spec);
 /* The spec of the flags: kind and eps get their command-line defaults, the rest is resolved. */
-normgen_status cli_spec_of_flags(const normgen_spec *flags, uint32_t given, normgen_spec *spec);
+normgen_status cli_spec_of_flags(const normgen_spec *flags, uint64_t given, normgen_spec *spec);
 
 /* What help says about SPEC. */
 #define CLI_SPEC_HELP                                                                              \

@@ -119,7 +119,7 @@ static size_t unlike(const char *word, const char *field) {
 }
 
 static normgen_status unknown_field(const char *word) {
-    char all[400];
+    char all[600];
     const char *near = NULL;
     size_t best = 3, at = (size_t)snprintf(all, sizeof all, "name");
     for (size_t i = 0; i < NG_FIELD_COUNT; i++) {
@@ -186,7 +186,7 @@ static normgen_status fill(ng_lua *lua, ng_named_spec *named) {
     ng_lua_value name = ng_lua_field(lua, "name");
     normgen_status st = set_name(named, &name);
     normgen_spec spec = ng_spec_blank();
-    uint32_t given = 0;
+    uint64_t given = 0;
     if (st == NORMGEN_OK) st = check_keys(lua);
     for (size_t i = 0; i < NG_FIELD_COUNT && st == NORMGEN_OK; i++) {
         const ng_field *f = &ng_fields[i];
@@ -194,7 +194,7 @@ static normgen_status fill(ng_lua *lua, ng_named_spec *named) {
         bool needed = i <= 2; /* kind, hidden, eps: first in the table, in every spec */
         if (v.type == NG_LUA_NIL && !needed) continue;
         st = set_field(&spec, f, &v);
-        given |= 1u << i;
+        given |= (uint64_t)1 << i;
     }
     return st == NORMGEN_OK ? ng_spec_resolve_given(&spec, given, &named->spec) : st;
 }

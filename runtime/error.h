@@ -6,7 +6,7 @@
 
 #include "normgen/normgen.h"
 
-#define NG_ERROR_TEXT 1024
+#define NG_ERROR_TEXT 2048
 
 /* Stores the formatted text as this thread's error and returns `status`. Text that is too long is
  * cut. */

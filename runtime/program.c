@@ -1,122 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From spec to row program. A new fusion is written here and nowhere else. The formulas are those
  * of docs/numerics.md; the functions below keep their names. */
-#include "program.h"
-
+#include "ops.h"
+#include "spec.h"
 #include "types.h"
 
-#include <assert.h>
 #include <string.h>
 
-const ng_role_info ng_roles[NG_ROLE_COUNT] = {
-#define X(name, rows, width, out, stride, outer)                                                   \
-    {#name, rows, width, out, offsetof(normgen_args, name), stride, outer},
-    NG_ROLES(X)
-#undef X
-};
+static int load(ng_program *p, ng_code code, ng_role role, int type) {
+    return ng_put_memory(p, code, role, type, -1);
+}
+static bool is(int32_t type) { return type != NORMGEN_NONE; }
 
-static const struct {
-    const char *name;
-    int operands;
-} codes[NG_CODE_COUNT] = {
-#define X(name, operands) {#name, operands},
-    NG_OPS(X)
-#undef X
-};
+/* ---- gates ---- */
 
-int ng_op_operands(const ng_op *op) { return codes[op->code].operands; }
-const char *ng_op_name(int code) { return codes[code].name; }
-
-int ng_op_first_pass(const ng_op *op) {
-    assert(op->passes);
-    return __builtin_ctz(op->passes);
+static int sigmoid_divisor(ng_program *p, int z) {
+    int e = ng_put_exp(p, ng_put1(p, NG_NEG, z));
+    return ng_put2(p, NG_ADD, ng_put_again(p, NG_CONST, 1), e);
 }
 
-size_t ng_stream_width(const ng_program *p, int stream) {
-    const ng_stream *s = &p->stream[stream];
-    switch ((ng_width)s->width) {
-    case NG_HALF: return (size_t)p->hidden / 2;
-    case NG_UNIT: return 1;
-    case NG_BLOCKS: return (size_t)p->hidden / s->block;
-    default: return (size_t)p->hidden;
-    }
+/* (z/2) * (1 + v) */
+static int half_times_one_plus(ng_program *p, int z, int v) {
+    int h = ng_put2(p, NG_MUL, z, ng_put_again(p, NG_CONST, 0.5));
+    return ng_put2(p, NG_MUL, h, ng_put2(p, NG_ADD, ng_put_again(p, NG_CONST, 1), v));
 }
 
-size_t ng_stream_rows(const ng_stream *s, size_t rows, size_t inner) {
-    switch ((ng_rows_of)s->rows) {
-    case NG_OUTER: return (rows + inner - 1) / inner;
-    case NG_INNER: return inner < rows ? inner : rows;
-    case NG_ONE: return 1;
-    default: return rows;
-    }
+static int silu(ng_program *p, int z) { return ng_put2(p, NG_DIV, z, sigmoid_divisor(p, z)); }
+
+static int sigmoid(ng_program *p, int z) {
+    return ng_put2(p, NG_DIV, ng_put_again(p, NG_CONST, 1), sigmoid_divisor(p, z));
 }
 
-normgen_stream ng_stream_place(const ng_stream *s, void *base, size_t pitch, size_t inner) {
-    bool in = s->rows == NG_EACH || s->rows == NG_INNER, out = s->rows == NG_OUTER;
-    size_t group = s->rows == NG_EACH ? inner * pitch : out ? pitch : 0;
-    return (normgen_stream){base, in ? (ptrdiff_t)pitch : 0, (ptrdiff_t)group};
+static int gelu(ng_program *p, int z) {
+    int c = ng_put_again(p, NG_CONST, 0x1.6a09e667f3bcdp-1); /* sqrt(1/2) */
+    return half_times_one_plus(p, z, ng_put_erf(p, ng_put2(p, NG_MUL, z, c)));
 }
 
-void ng_program_footprint(const ng_program *p, size_t *row_bytes, size_t *shared_bytes) {
-    *row_bytes = *shared_bytes = 0;
-    for (int s = 0; s < p->streams; s++) {
-        const ng_stream *t = &p->stream[s];
-        size_t rows = t->rows == NG_INNER && p->inner > 0 ? (size_t)p->inner : 1;
-        *(t->rows == NG_EACH ? row_bytes : shared_bytes) += rows * t->row_bytes;
-    }
+static int gelu_tanh(ng_program *p, int z) {
+    int s = ng_put2(p, NG_MUL, ng_put2(p, NG_MUL, z, z), z);
+    int k = ng_put_again(p, NG_CONST, 0x1.9884533d43651p-1); /* sqrt(2/pi) */
+    int inside = ng_put_fma(p, ng_put_again(p, NG_CONST, 0.044715), s, z);
+    return half_times_one_plus(p, z, ng_put_tanh(p, ng_put2(p, NG_MUL, k, inside)));
 }
 
-/* ---- building ---- */
-
-static int push(ng_program *p, ng_op op) {
-    assert(p->ops < NG_MAX_OPS);
-    p->op[p->ops] = op;
-    return p->ops++;
-}
-static int op4(ng_program *p, ng_code code, int a, int b, int c, int d) {
-    return push(p, (ng_op){.code = (uint8_t)code,
-                           .stream = -1,
-                           .a = {(int16_t)a, (int16_t)b, (int16_t)c, (int16_t)d}});
-}
-static int op2(ng_program *p, ng_code code, int a, int b) { return op4(p, code, a, b, -1, -1); }
-static int op1(ng_program *p, ng_code code, int a) { return op4(p, code, a, -1, -1, -1); }
-static int with_k(ng_program *p, ng_code code, int a, double k) {
-    int v = op1(p, code, a);
-    p->op[v].k = k;
-    return v;
-}
-static int constant(ng_program *p, double k) { return with_k(p, NG_CONST, -1, k); }
-static int fma3(ng_program *p, int a, int b, int c) { return op4(p, NG_FMA, a, b, c, -1); }
-
-/* The stream of a role, declared at its first use. */
-static int stream_of(ng_program *p, ng_role role, int type) {
-    for (int s = 0; s < p->streams; s++)
-        if (p->stream[s].role == role) return s;
-    assert(p->streams < NORMGEN_MAX_STREAMS);
-    const ng_role_info *r = &ng_roles[role];
-    p->stream[p->streams] = (ng_stream){.role = (uint8_t)role,
-                                        .type = (uint8_t)type,
-                                        .rows = (uint8_t)r->rows,
-                                        .width = (uint8_t)r->width,
-                                        .out = r->out};
-    return p->streams++;
-}
-static int memory(ng_program *p, ng_code code, ng_role role, int type, int a) {
-    int v = op1(p, code, a);
-    p->op[v].stream = (int16_t)stream_of(p, role, type);
-    p->op[v].type = (uint8_t)type;
-    return v;
-}
-static void store(ng_program *p, ng_role role, int type, int v) {
-    memory(p, NG_STORE, role, type, v);
+static int gate(ng_program *p, const normgen_spec *s, ng_code code) {
+    static int (*const act[])(ng_program *, int) = {
+        [NORMGEN_SILU] = silu,
+        [NORMGEN_SIGMOID] = sigmoid,
+        [NORMGEN_GELU] = gelu,
+        [NORMGEN_GELU_TANH] = gelu_tanh,
+    };
+    return act[s->gate_act](p, load(p, code, NG_ROLE_gate, s->gate));
 }
 
-/* T(v): nothing to do when the type holds every value of the compute type. */
-static int rounded(ng_program *p, int type, int v) {
-    if (ng_type_holds(type, p->compute)) return v;
-    int r = op1(p, NG_ROUND, v);
-    p->op[r].type = (uint8_t)type;
-    return r;
+/* ---- input ---- */
+
+/* Weight (and offset) and bias. */
+static int affine(ng_program *p, const normgen_spec *s, int xhat, ng_role weight, int weight_type,
+                  ng_role bias, int bias_type) {
+    int w = -1, b = -1;
+    if (is(weight_type)) w = load(p, NG_LOAD, weight, weight_type);
+    if (w >= 0 && s->offset != 0) w = ng_put2(p, NG_ADD, w, ng_put_const(p, s->offset));
+    if (is(bias_type)) b = load(p, NG_LOAD, bias, bias_type);
+    if (w >= 0) return b >= 0 ? ng_put_fma(p, xhat, w, b) : ng_put2(p, NG_MUL, xhat, w);
+    return b >= 0 ? ng_put2(p, NG_ADD, xhat, b) : xhat;
+}
+
+static int rstd_of(ng_program *p, int variance, int eps) {
+    return ng_put2(p, NG_DIV, ng_put_const(p, 1),
+                   ng_put1(p, NG_SQRT, ng_put2(p, NG_ADD, variance, eps)));
+}
+
+static int rounded_xhat(ng_program *p, const normgen_spec *s, int xhat) {
+    return s->rounding == NORMGEN_ROUNDING_F32 ? xhat : ng_put_round(p, s->x, xhat);
+}
+
+/* sandwich: the branch's own norm. */
+static int post_norm(ng_program *p, const normgen_spec *s, int u) {
+    int n = ng_put_const(p, (double)p->hidden), eps = ng_put_const(p, s->eps);
+    int q = ng_put2(p, NG_DOT, u, u);
+    int h = ng_put2(p, NG_MUL, u, rstd_of(p, ng_put2(p, NG_DIV, q, n), eps));
+    h = affine(p, s, rounded_xhat(p, s, h), NG_ROLE_post_weight, s->post_weight, NG_ROLE_bias,
+               NORMGEN_NONE);
+    return ng_put_round(p, s->x, h);
 }
 
 /* The formulas' v: what is measured, what is normalized, and what is written as the sum. */
@@ -124,13 +90,24 @@ typedef struct input {
     int measured, normalized, sum;
 } input;
 
-/* `code` is NG_LOAD for the row, NG_PEEK for its first element. */
+/* u, before the residual. `code` is NG_LOAD for the row, NG_PEEK for its first element. */
+static int branch(ng_program *p, const normgen_spec *s, ng_code code) {
+    int u = load(p, code, NG_ROLE_x, s->x);
+    if (s->x == NORMGEN_I8)
+        u = ng_put2(p, NG_MUL, u, load(p, NG_PEEK, NG_ROLE_x_scale, NORMGEN_F32));
+    if (is(s->xbias)) u = ng_put2(p, NG_ADD, u, load(p, code, NG_ROLE_xbias, s->xbias));
+    if (s->multiplier != 1) u = ng_put2(p, NG_MUL, u, ng_put_const(p, s->multiplier));
+    if (is(s->gate) && s->gate_at == NORMGEN_GATE_BEFORE)
+        u = ng_put2(p, NG_MUL, u, gate(p, s, code));
+    if (is(s->xgate)) u = ng_put2(p, NG_MUL, u, load(p, code, NG_ROLE_xgate, s->xgate));
+    return is(s->post_weight) ? post_norm(p, s, u) : u;
+}
+
 static input load_input(ng_program *p, const normgen_spec *s, ng_code code) {
-    int v = memory(p, code, NG_ROLE_x, s->x, -1);
-    if (s->residual != NORMGEN_NONE)
-        v = op2(p, NG_ADD, v, memory(p, code, NG_ROLE_residual, s->residual, -1));
-    if (s->sum == NORMGEN_NONE || s->stat_of == NORMGEN_STAT_EXACT) return (input){v, v, v};
-    int r = rounded(p, s->sum, v);
+    int v = branch(p, s, code);
+    if (is(s->residual)) v = ng_put2(p, NG_ADD, v, load(p, code, NG_ROLE_residual, s->residual));
+    if (!is(s->sum) || s->stat_of == NORMGEN_STAT_EXACT) return (input){v, v, v};
+    int r = ng_put_round(p, s->sum, v);
     return (input){s->stat_of == NORMGEN_STAT_SPLIT ? v : r, r, r};
 }
 
@@ -143,263 +120,206 @@ typedef struct scaling {
 static scaling scale_of(ng_program *p, int v) {
     int mantissa = p->compute == NORMGEN_F64 ? 52 : 23,
         bias = p->compute == NORMGEN_F64 ? 1023 : 127;
-    int zero = with_k(p, NG_BITS, -1, 0), base = with_k(p, NG_BITS, -1, bias);
-    int exponent = with_k(p, NG_SHR, op1(p, NG_AMAX, v), mantissa);
-    int over = op2(p, NG_ISUB, exponent, with_k(p, NG_BITS, -1, bias + 40));
-    int positive = op4(p, NG_ISELLT, over, zero, zero, over);
-    int k = op4(p, NG_ISELLT, with_k(p, NG_BITS, -1, 2 * bias), exponent, zero, positive);
-    return (scaling){with_k(p, NG_SHL, op2(p, NG_ISUB, base, k), mantissa),
-                     with_k(p, NG_SHL, op2(p, NG_IADD, base, k), mantissa)};
+    int zero = ng_put_k(p, NG_BITS, -1, 0), base = ng_put_k(p, NG_BITS, -1, bias);
+    int exponent = ng_put_k(p, NG_SHR, ng_put1(p, NG_AMAX, v), mantissa);
+    int over = ng_put2(p, NG_ISUB, exponent, ng_put_k(p, NG_BITS, -1, bias + 40));
+    int positive = ng_put4(p, NG_ISELLT, over, zero, zero, over);
+    int k = ng_put4(p, NG_ISELLT, ng_put_k(p, NG_BITS, -1, 2 * bias), exponent, zero, positive);
+    return (scaling){ng_put_k(p, NG_SHL, ng_put2(p, NG_ISUB, base, k), mantissa),
+                     ng_put_k(p, NG_SHL, ng_put2(p, NG_IADD, base, k), mantissa)};
 }
 
-/* x-hat and the statistics as they are saved, in the (scaled) units of the input. */
+/* ---- statistics and x-hat ---- */
+
+#define PLAIN ((scaling){-1, -1})
+
+/* x-hat and the statistics as they are saved, in the (scaled) units of the input; q and m2 are what
+ * stats=partial writes. -1 where there is none. */
 typedef struct normalized {
-    int xhat, mean, rstd;
+    int xhat, mean, rstd, q, m2;
+    scaling scale; /* back to the units of the row; -1 where they are the same */
 } normalized;
 
-static int rstd_of(ng_program *p, int variance, int eps) {
-    return op2(p, NG_DIV, constant(p, 1), op1(p, NG_SQRT, op2(p, NG_ADD, variance, eps)));
+static normalized rms(ng_program *p, const normgen_spec *s, input v, int n, int eps) {
+    int q = ng_put2(p, NG_DOT, v.measured, v.measured);
+    p->op[q].first = (uint32_t)s->stat_first;
+    if (s->stats == NORMGEN_STATS_PARTIAL) return (normalized){-1, -1, -1, q, -1, PLAIN};
+    int r = rstd_of(p, ng_put2(p, NG_DIV, q, n), eps);
+    return (normalized){ng_put2(p, NG_MUL, v.normalized, r), -1, r, q, -1, PLAIN};
 }
 
-static normalized rms(ng_program *p, input v, int n, int eps) {
-    int q = op2(p, NG_DOT, v.measured, v.measured);
-    int r = rstd_of(p, op2(p, NG_DIV, q, n), eps);
-    return (normalized){op2(p, NG_MUL, v.normalized, r), -1, r};
+static normalized l2(ng_program *p, const normgen_spec *s, input v, int eps) {
+    int q = ng_put2(p, NG_DOT, v.measured, v.measured), r;
+    if (s->stats == NORMGEN_STATS_PARTIAL) return (normalized){-1, -1, -1, q, -1, PLAIN};
+    if (s->eps_mode == NORMGEN_EPS_MAX) {
+        int root = ng_put1(p, NG_SQRT, q);
+        r = ng_put2(p, NG_DIV, ng_put_const(p, 1), ng_put4(p, NG_SELLT, root, eps, eps, root));
+    } else {
+        r = rstd_of(p, q, eps);
+    }
+    return (normalized){ng_put2(p, NG_MUL, v.normalized, r), -1, r, q, -1, PLAIN};
 }
 
 /* Deviations from `center` (the mean, or the row's first element), corrected by their own mean e.
  */
-static normalized layer(ng_program *p, input v, int center, int n, int eps) {
-    int d = op2(p, NG_SUB, v.measured, center);
-    int q = op2(p, NG_DOT, d, d), t = op1(p, NG_SUM, d);
-    int e = op2(p, NG_DIV, t, n), zero = constant(p, 0);
-    int var = fma3(p, op1(p, NG_NEG, e), e, op2(p, NG_DIV, q, n));
-    int r = rstd_of(p, op4(p, NG_SELLT, var, zero, zero, var), eps);
-    int out = v.normalized == v.measured ? d : op2(p, NG_SUB, v.normalized, center);
-    int xhat = fma3(p, out, r, op1(p, NG_NEG, op2(p, NG_MUL, e, r)));
-    return (normalized){xhat, op2(p, NG_ADD, center, e), r};
+static normalized layer(ng_program *p, const normgen_spec *s, input v, int center, int n, int eps) {
+    int d = ng_put2(p, NG_SUB, v.measured, center);
+    int q = ng_put2(p, NG_DOT, d, d), t = ng_put1(p, NG_SUM, d);
+    int e = ng_put2(p, NG_DIV, t, n), zero = ng_put_const(p, 0);
+    if (s->stats == NORMGEN_STATS_PARTIAL) {
+        int m2 = ng_put_fma(p, ng_put1(p, NG_NEG, e), t, q);
+        m2 = ng_put4(p, NG_SELLT, m2, zero, zero, m2);
+        return (normalized){-1, ng_put2(p, NG_ADD, center, e), -1, -1, m2, PLAIN};
+    }
+    int var = ng_put_fma(p, ng_put1(p, NG_NEG, e), e, ng_put2(p, NG_DIV, q, n));
+    int r = rstd_of(p, ng_put4(p, NG_SELLT, var, zero, zero, var), eps);
+    int out = v.normalized == v.measured ? d : ng_put2(p, NG_SUB, v.normalized, center);
+    int xhat = ng_put_fma(p, out, r, ng_put1(p, NG_NEG, ng_put2(p, NG_MUL, e, r)));
+    return (normalized){xhat, ng_put2(p, NG_ADD, center, e), r, -1, -1, PLAIN};
 }
 
-/* Weight, offset and bias. */
-static int affine(ng_program *p, const normgen_spec *s, int xhat) {
-    int w = -1, b = -1;
-    if (s->weight != NORMGEN_NONE) w = memory(p, NG_LOAD, NG_ROLE_weight, s->weight, -1);
-    if (w >= 0 && s->offset != 0) w = op2(p, NG_ADD, w, constant(p, s->offset));
-    if (s->bias != NORMGEN_NONE) b = memory(p, NG_LOAD, NG_ROLE_bias, s->bias, -1);
-    if (w >= 0) return b >= 0 ? fma3(p, xhat, w, b) : op2(p, NG_MUL, xhat, w);
-    return b >= 0 ? op2(p, NG_ADD, xhat, b) : xhat;
+static normalized dyt(ng_program *p, input v) {
+    int alpha = load(p, NG_PEEK, NG_ROLE_alpha, NORMGEN_F32);
+    int xhat = ng_put_tanh(p, ng_put2(p, NG_MUL, alpha, v.normalized));
+    return (normalized){xhat, -1, -1, -1, -1, PLAIN};
 }
 
-void ng_program_build(ng_program *p, const normgen_spec *s) {
-    memset(p, 0, sizeof *p);
-    p->hidden = s->hidden;
-    p->compute = s->compute;
-    p->lanes = s->lanes;
+/* stats=apply: the statistics are given. */
+static normalized given(ng_program *p, const normgen_spec *s, input v) {
+    int d = v.normalized;
+    if (s->kind == NORMGEN_LAYER)
+        d = ng_put2(p, NG_SUB, d, load(p, NG_PEEK, NG_ROLE_mean, s->compute));
+    int r = load(p, NG_PEEK, NG_ROLE_rstd, s->compute);
+    return (normalized){ng_put2(p, NG_MUL, d, r), -1, -1, -1, -1, PLAIN};
+}
+
+static normalized measured(ng_program *p, const normgen_spec *s, input v) {
     bool shifted = s->kind == NORMGEN_LAYER && s->variance == NORMGEN_SHIFTED;
     bool scaled = s->range == NORMGEN_RANGE_SCALED;
-    input v = load_input(p, s, NG_LOAD), first = {-1, -1, -1};
+    input first = {-1, -1, -1};
     if (shifted) first = load_input(p, s, NG_PEEK);
-    int sum = v.sum, eps = constant(p, s->eps), n = constant(p, (double)s->hidden);
-    scaling scale = {-1, -1};
+    int64_t count = s->stat_first ? s->stat_first : p->hidden;
+    int eps = ng_put_const(p, s->eps), n = ng_put_const(p, (double)count);
+    scaling scale = PLAIN;
     if (scaled) {
         scale = scale_of(p, v.measured);
         bool same = v.normalized == v.measured;
-        v.measured = op2(p, NG_MUL, v.measured, scale.down);
-        v.normalized = same ? v.measured : op2(p, NG_MUL, v.normalized, scale.down);
-        if (shifted) first.measured = op2(p, NG_MUL, first.measured, scale.down);
-        eps = op2(p, NG_MUL, op2(p, NG_MUL, eps, scale.down), scale.down);
+        v.measured = ng_put2(p, NG_MUL, v.measured, scale.down);
+        v.normalized = same ? v.measured : ng_put2(p, NG_MUL, v.normalized, scale.down);
+        if (shifted) first.measured = ng_put2(p, NG_MUL, first.measured, scale.down);
+        eps = ng_put2(p, NG_MUL, eps, scale.down);
+        if (s->eps_mode == NORMGEN_EPS_ADD) eps = ng_put2(p, NG_MUL, eps, scale.down);
     }
     normalized norm;
-    if (s->kind == NORMGEN_RMS)
-        norm = rms(p, v, n, eps);
+    if (s->kind == NORMGEN_LAYER)
+        norm =
+            layer(p, s, v,
+                  shifted ? first.measured : ng_put2(p, NG_DIV, ng_put1(p, NG_SUM, v.measured), n),
+                  n, eps);
     else
-        norm = layer(p, v, shifted ? first.measured : op2(p, NG_DIV, op1(p, NG_SUM, v.measured), n),
-                     n, eps);
-    int y = s->rounding == NORMGEN_ROUNDING_LLAMA ? rounded(p, s->x, norm.xhat) : norm.xhat;
-    y = affine(p, s, y);
-    int mean = scaled && s->mean ? op2(p, NG_MUL, norm.mean, scale.up) : norm.mean;
-    int rstd = scaled && s->rstd ? op2(p, NG_MUL, norm.rstd, scale.down) : norm.rstd;
-    store(p, NG_ROLE_y, s->y, y);
-    if (s->sum != NORMGEN_NONE) store(p, NG_ROLE_sum, s->sum, sum);
-    if (s->mean) store(p, NG_ROLE_mean, s->compute, mean);
-    if (s->rstd) store(p, NG_ROLE_rstd, s->compute, rstd);
+        norm = s->kind == NORMGEN_RMS ? rms(p, s, v, n, eps) : l2(p, s, v, eps);
+    norm.scale = scale;
+    return norm;
+}
+
+/* ---- output ---- */
+
+/* T_y(v): as the steps after the norm see it. Where y is a code there is no such type. */
+static int as_output(ng_program *p, const normgen_spec *s, int v) {
+    return ng_type_is_float(s->y) ? ng_put_round(p, s->y, v) : v;
+}
+
+/* out_a = y_a c - y_b s, out_b = y_b c + y_a s. */
+static int rotated(ng_program *p, const normgen_spec *s, int y) {
+    ng_pairing pairing = s->rope == NORMGEN_ROPE_HALF ? NG_HALVES : NG_NEIGHBOURS;
+    int c = load(p, NG_LOAD, NG_ROLE_cos, s->rope_type);
+    int d = load(p, NG_LOAD, NG_ROLE_sin, s->rope_type);
+    p->op[c].pairing = p->op[d].pairing = (uint8_t)pairing;
+    int turned = ng_put2(p, NG_MUL, ng_put_pair(p, NG_PARTNER, y, pairing), d);
+    return ng_put2(p, NG_ADD, ng_put2(p, NG_MUL, y, c),
+                   ng_put_pair(p, NG_NEGFIRST, turned, pairing));
+}
+
+/* From x-hat, rounded as `rounding` says, to what y is made of. */
+static int result(ng_program *p, const normgen_spec *s, int xhat) {
+    int y = affine(p, s, xhat, NG_ROLE_weight, s->weight, NG_ROLE_bias, s->bias);
+    if (is(s->modulate)) {
+        int scale = load(p, NG_LOAD, NG_ROLE_mod_scale, s->modulate);
+        int shift = load(p, NG_LOAD, NG_ROLE_mod_shift, s->modulate);
+        y = ng_put_fma(p, y, ng_put2(p, NG_ADD, ng_put_again(p, NG_CONST, 1), scale), shift);
+    }
+    if (s->rounding == NORMGEN_ROUNDING_GATED) y = ng_put_round(p, s->weight, y);
+    if (is(s->gate) && s->gate_at == NORMGEN_GATE_AFTER)
+        y = ng_put2(p, NG_MUL, y, gate(p, s, NG_LOAD));
+    if (s->rope != NORMGEN_ROPE_NONE) y = rotated(p, s, as_output(p, s, y));
+    if (is(s->after))
+        y = ng_put2(p, NG_ADD, load(p, NG_LOAD, NG_ROLE_after, s->after), as_output(p, s, y));
+    return y;
+}
+
+static void outputs(ng_program *p, const normgen_spec *s, int xhat, ng_stores *later) {
+    xhat = rounded_xhat(p, s, xhat);
+    int y = result(p, s, xhat), y2 = y;
+    if (is(s->weight2))
+        y2 = affine(p, s, xhat, NG_ROLE_weight2, s->weight2, NG_ROLE_bias2, s->bias2);
+    if (ng_type_is_float(s->y))
+        ng_store_later(later, NG_ROLE_y, s->y, y);
+    else
+        ng_put_codes(p, s, y, later);
+    if (is(s->y2)) ng_store_later(later, NG_ROLE_y2, s->y2, y2);
+}
+
+/* ---- rows ---- */
+
+/* What a role's rows and direction are in this spec, where they are not the table's. */
+static void place_stream(const normgen_spec *s, ng_stream *t) {
+    static const uint8_t rows[] = {NG_EACH, NG_OUTER, NG_INNER, NG_ONE};
+    bool groups = s->groups > 1;
+    switch ((ng_role)t->role) {
+    case NG_ROLE_weight:
+    case NG_ROLE_bias:
+    case NG_ROLE_weight2:
+    case NG_ROLE_bias2:
+    case NG_ROLE_post_weight: t->rows = groups || s->heads > 1 ? NG_INNER : NG_ONE; break;
+    case NG_ROLE_x_scale: t->rows = groups ? NG_OUTER : NG_EACH; break;
+    case NG_ROLE_xbias: t->rows = groups ? NG_INNER : NG_ONE; break;
+    case NG_ROLE_residual: t->rows = rows[s->residual_rows]; break;
+    case NG_ROLE_mean:
+    case NG_ROLE_rstd: t->out = s->stats != NORMGEN_STATS_APPLY; break;
+    case NG_ROLE_y_scale:
+        if (s->quant == NORMGEN_QUANT_STATIC) t->rows = NG_ONE, t->out = false;
+        if (ng_spec_group(s)) t->width = NG_BLOCKS, t->block = (uint16_t)ng_spec_group(s);
+        break;
+    default: break;
+    }
+    /* the one row of all is cut into groups, too */
+    if (groups && t->rows == NG_ONE && t->width == NG_HIDDEN) t->rows = NG_INNER;
+}
+
+void ng_program_build(ng_program *p, const normgen_spec *s) {
+    ng_stores later = {0};
+    memset(p, 0, sizeof *p);
+    p->hidden = ng_spec_width(s);
+    p->compute = s->compute;
+    p->lanes = s->lanes;
+    p->parts = (int)s->groups;
+    p->inner = s->groups > 1 ? s->groups : s->heads > 1 ? s->heads : 0;
+    input v = load_input(p, s, NG_LOAD);
+    normalized norm = s->kind == NORMGEN_DYT            ? dyt(p, v)
+                      : s->stats == NORMGEN_STATS_APPLY ? given(p, s, v)
+                                                        : measured(p, s, v);
+    bool partial = s->stats == NORMGEN_STATS_PARTIAL;
+    if (!partial) outputs(p, s, norm.xhat, &later);
+    bool scaled = norm.scale.up >= 0;
+    if (scaled && s->mean) norm.mean = ng_put2(p, NG_MUL, norm.mean, norm.scale.up);
+    if (scaled && s->rstd) norm.rstd = ng_put2(p, NG_MUL, norm.rstd, norm.scale.down);
+    if (is(s->sum)) ng_store_later(&later, NG_ROLE_sum, s->sum, v.sum);
+    if (s->mean || (partial && norm.mean >= 0))
+        ng_store_later(&later, NG_ROLE_mean, s->compute, norm.mean);
+    if (s->rstd) ng_store_later(&later, NG_ROLE_rstd, s->compute, norm.rstd);
+    if (partial && norm.q >= 0) ng_store_later(&later, NG_ROLE_q, s->compute, norm.q);
+    if (partial && norm.m2 >= 0) ng_store_later(&later, NG_ROLE_m2, s->compute, norm.m2);
+    ng_put_stores(p, &later);
+    for (int i = 0; i < p->streams; i++) place_stream(s, &p->stream[i]);
     ng_program_finish(p);
-}
-
-/* ---- what follows from the operations ---- */
-
-static void derive_streams(ng_program *p) {
-    if (p->parts == 0) p->parts = 1;
-    p->levels = false;
-    for (int i = 0; i < p->streams; i++) {
-        ng_stream *s = &p->stream[i];
-        const ng_type_info *t = &ng_types[s->type];
-        const ng_role_info *role = &ng_roles[s->role];
-        if (s->block == 0) s->block = t->block;
-        s->block_bytes = t->block_bytes;
-        s->element = t->bytes;
-        s->at = (uint16_t)role->base;
-        s->stride = (uint16_t)role->stride;
-        s->outer = (uint16_t)role->outer;
-        size_t width = ng_stream_width(p, i);
-        s->row_bytes = (uint32_t)((width + t->block - 1) / t->block * t->block_bytes);
-        p->levels = p->levels || s->rows == NG_OUTER || s->rows == NG_INNER;
-    }
-}
-
-/* Element types that hold every value of the operation. */
-static uint16_t types_for(const ng_program *p, const ng_op *op) {
-    uint16_t fits = 0;
-    for (int t = NORMGEN_F32; t <= NORMGEN_E5M2; t++) {
-        int held = op->code == NG_ROUND || op->code == NG_LOAD ? op->type : p->compute;
-        bool flushed =
-            op->code == NG_LOAD && t == NORMGEN_BF16; /* a bf16 subnormal comes back as zero */
-        if (!flushed && (ng_type_holds(t, held) || ng_type_holds(t, p->compute)))
-            fits |= (uint16_t)(1u << t);
-    }
-    return fits;
-}
-
-static void derive_shapes(ng_program *p) {
-    for (int i = 0; i < p->ops; i++) {
-        ng_op *op = &p->op[i];
-        const ng_stream *s = op->stream >= 0 ? &p->stream[op->stream] : NULL;
-        op->scalar = op->code != NG_LOAD;
-        op->shared = !s || s->rows == NG_ONE;
-        op->level = 0;
-        for (int j = 0; j < ng_op_operands(op); j++) {
-            const ng_op *a = &p->op[op->a[j]];
-            op->scalar = op->scalar && a->scalar;
-            op->shared = op->shared && a->shared;
-            if (a->level > op->level) op->level = a->level;
-        }
-        if (ng_op_reduces(op)) op->scalar = true, op->level++;
-        op->fits = types_for(p, op);
-        assert(op->code == NG_STORE || i == 0 || p->op[i - 1].code != NG_STORE);
-    }
-}
-
-static int span_of(const ng_program *p, const ng_op *op) {
-    if (op->code == NG_GAMAX || op->code == NG_GSUM) return op->group;
-    if (op->code == NG_STORE && !op->scalar)
-        return op->per > p->stream[op->stream].block ? op->per : p->stream[op->stream].block;
-    return op->pairing == NG_HALVES ? (int)p->hidden : op->pairing == NG_NEIGHBOURS ? 2 : 1;
-}
-
-/* Passes, how far each goes, and the span of the program. */
-static void derive_passes(ng_program *p) {
-    p->passes = p->span = 1;
-    for (int i = 0; i < p->ops; i++) {
-        if (p->op[i].level >= p->passes) p->passes = p->op[i].level + 1;
-        if (span_of(p, &p->op[i]) > p->span) p->span = span_of(p, &p->op[i]);
-    }
-    assert(p->passes <= NG_MAX_PASSES && p->hidden % p->span == 0);
-    memset(p->width, 0, sizeof p->width);
-    for (int i = 0; i < p->ops; i++) {
-        const ng_op *op = &p->op[i];
-        if (ng_op_reduces(op)) p->width[op->level - 1] = op->first ? op->first : p->hidden;
-        if (op->code == NG_STORE && !op->scalar) p->width[p->passes - 1] = p->hidden;
-    }
-}
-
-void ng_program_demand(const ng_program *p, const uint8_t *keep, uint16_t passes[NG_MAX_OPS]) {
-    uint16_t last = (uint16_t)(1u << (p->passes - 1));
-    memset(passes, 0, NG_MAX_OPS * sizeof passes[0]);
-    for (int i = p->ops - 1; i >= 0; i--) {
-        const ng_op *op = &p->op[i];
-        uint16_t use = passes[i];
-        if (op->code == NG_STORE) use = op->scalar ? 0 : last;
-        if (ng_op_reduces(op)) use = (uint16_t)(1u << (op->level - 1));
-        if (op->scalar && !ng_op_reduces(op)) continue; /* scalars are computed between passes */
-        for (int j = 0; keep && j < p->keeps;
-             j++) /* a kept value is computed once, in its first pass */
-            if (p->keep[j] == i && keep[j] != NG_RECOMPUTE) use &= (uint16_t)-use;
-        for (int j = 0; j < ng_op_operands(op); j++) passes[op->a[j]] |= use;
-        if (!op->scalar) passes[i] = use;
-    }
-}
-
-static int first_use(const ng_program *p, int i) {
-    const ng_op *op = &p->op[i];
-    if (op->code == NG_STORE) return p->passes - 1;
-    return ng_op_reduces(op) ? op->level - 1 : ng_op_first_pass(op);
-}
-
-/* Whether some operation in a later pass than the value's first one uses it: then it may pay to
- * keep it. Values that are only steps towards such a value are not worth a choice of their own. */
-static bool crosses(const ng_program *p, int v) {
-    const ng_op *op = &p->op[v];
-    if (op->scalar || op->shared || !(op->passes & (op->passes - 1))) return false;
-    for (int u = v + 1; u < p->ops; u++) {
-        const ng_op *user = &p->op[u];
-        if (user->scalar && !ng_op_reduces(user)) continue;
-        for (int j = 0; j < ng_op_operands(user); j++)
-            if (user->a[j] == v &&
-                (user->code == NG_STORE || ng_op_reduces(user) || user->passes) &&
-                first_use(p, u) > ng_op_first_pass(op))
-                return true;
-    }
-    return false;
-}
-
-/* The operation up to which user `u` needs its operands. Reductions take them when all values of
- * their pass have been computed. */
-static int needs_until(const ng_program *p, int u) {
-    int last = u;
-    if (!ng_op_reduces(&p->op[u])) return u;
-    for (int i = u + 1; i < p->ops; i++)
-        if (!p->op[i].scalar && p->op[i].passes >> (p->op[u].level - 1) & 1) last = i;
-    return last;
-}
-
-/* Interpreter buffers: a value's buffer is free again after its last user, in SSA order. */
-static void assign_slots(ng_program *p) {
-    int last_use[NG_MAX_OPS] = {0};
-    bool busy[NG_MAX_SLOTS] = {false};
-    for (int i = 0; i < p->ops; i++)
-        for (int j = 0; j < ng_op_operands(&p->op[i]); j++) {
-            int *last = &last_use[p->op[i].a[j]], until = needs_until(p, i);
-            if (until > *last) *last = until;
-        }
-    p->slots = 0;
-    for (int i = 0; i < p->ops; i++) {
-        ng_op *op = &p->op[i];
-        if (!op->scalar && op->code != NG_STORE) {
-            int s = 0;
-            while (s < NG_MAX_SLOTS && busy[s]) s++;
-            assert(s < NG_MAX_SLOTS);
-            busy[s] = true;
-            op->slot = (uint8_t)s;
-            if (s >= p->slots) p->slots = s + 1;
-        }
-        for (int v = 0; v <= i; v++)
-            if (!p->op[v].scalar && p->op[v].code != NG_STORE && last_use[v] == i)
-                busy[p->op[v].slot] = false;
-    }
-}
-
-void ng_program_finish(ng_program *p) {
-    uint16_t passes[NG_MAX_OPS];
-    derive_streams(p);
-    derive_shapes(p);
-    derive_passes(p);
-    ng_program_demand(p, NULL, passes);
-    for (int i = 0; i < p->ops; i++) p->op[i].passes = passes[i];
-    p->keeps = 0;
-    for (int i = 0; i < p->ops; i++)
-        if (crosses(p, i)) {
-            assert(p->keeps < NG_MAX_KEEP);
-            p->keep[p->keeps++] = (int16_t)i;
-        }
-    assign_slots(p);
-}
-
-int ng_program_reload_store(const ng_program *p, int j) {
-    int v = p->keep[j];
-    for (int i = 0; i < p->ops; i++) {
-        const ng_op *op = &p->op[i];
-        bool plain = op->code == NG_STORE && op->per <= 1 && p->stream[op->stream].block == 1;
-        if (plain && op->a[0] == v && p->op[v].fits >> op->type & 1) return i;
-    }
-    return -1;
 }

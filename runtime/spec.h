@@ -23,6 +23,8 @@ typedef struct ng_field {
     ng_field_form form;
     size_t offset;        /* of an int32_t (word), int64_t (integer) or double (decimal) */
     const ng_word *words; /* of a word field, ended by a NULL text */
+    int64_t least, most;  /* of an integer */
+    double standard;      /* default of an integer or a decimal, and what 0 in the struct means */
     bool always;          /* written even when it has its default value */
     bool (*applies)(
         const normgen_spec *spec); /* NULL: to every spec; sees a spec with defaults filled in */
@@ -30,10 +32,27 @@ typedef struct ng_field {
     const char *help;              /* one line */
 } ng_field;
 
-#define NG_FIELD_COUNT 18
+#define NG_FIELD_COUNT 39
 extern const ng_field ng_fields[NG_FIELD_COUNT];
 
 #define NG_HIDDEN_MAX ((int64_t)1 << 24)
+
+/* What two fields cannot mean together. */
+typedef struct ng_rule {
+    const char *a, *b; /* names of the fields */
+    bool (*broken)(const normgen_spec *spec);
+    const char *sentence; /* what would be right */
+} ng_rule;
+extern const ng_rule ng_rules[]; /* ended by a NULL name */
+
+/* Elements of one row of the spec's row program. */
+static inline int64_t ng_spec_width(const normgen_spec *s) { return s->hidden / s->groups; }
+/* The type of values that are not codes: that of x, or f32 where x is i8. */
+static inline int32_t ng_spec_plain(const normgen_spec *s) {
+    return s->x == NORMGEN_I8 ? NORMGEN_F32 : s->x;
+}
+/* Elements of a group of quant=groupN, else 0. */
+int ng_spec_group(const normgen_spec *spec);
 
 /* The field of that name, or NULL. */
 const ng_field *ng_field_find(const char *name, size_t length);
@@ -47,7 +66,7 @@ normgen_status ng_spec_set(normgen_spec *spec, const ng_field *field, const char
 normgen_status ng_spec_resolve(const normgen_spec *in, normgen_spec *out);
 /* The same, and fields whose bit (index in ng_fields) is set in `given` must apply even with their
  * default value. */
-normgen_status ng_spec_resolve_given(const normgen_spec *in, uint32_t given, normgen_spec *out);
+normgen_status ng_spec_resolve_given(const normgen_spec *in, uint64_t given, normgen_spec *out);
 /* Canonical text of a resolved spec; text has NORMGEN_SPEC_TEXT bytes. */
 void ng_spec_text(const normgen_spec *spec, char *text);
 /* Whether two resolved specs are the same spec. */

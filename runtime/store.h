@@ -37,8 +37,9 @@ int64_t ng_store_ignored(const ng_store *store);
 typedef struct ng_session {
     char uuid[37];
     char started[32]; /* UTC, ISO 8601 with microseconds: sorts as text */
-    char job[640];    /* what was asked for, so that an interrupted session is found again */
-    int effort;       /* ng_effort */
+    char job[NORMGEN_SPEC_TEXT +
+             128]; /* what was asked for, so that an interrupted session is found again */
+    int effort;    /* ng_effort */
     int64_t seed;
     double noise;   /* relative noise floor, NAN until measured */
     int64_t cutoff; /* nanoseconds that a call must take on one thread for several to be faster; 0:

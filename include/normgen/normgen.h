@@ -54,7 +54,7 @@ NORMGEN_API const char *normgen_version(void);
 /* ---- specs ---- */
 
 /* Zero always means the field's default: y and weight default to the type of x, x to f32, the other
- * streams to none. */
+ * streams to none. Where x is i8, what defaults to its type defaults to f32. */
 typedef enum normgen_type {
     NORMGEN_DEFAULT = 0,
     NORMGEN_NONE = 1,
@@ -70,10 +70,16 @@ typedef enum normgen_type {
     NORMGEN_Q8_1 = 11  /* the same with scale times the sum of the codes (f16) after the scale */
 } normgen_type;
 
-typedef enum normgen_kind { NORMGEN_RMS = 1, NORMGEN_LAYER = 2 } normgen_kind;
+typedef enum normgen_kind {
+    NORMGEN_RMS = 1,   /* x / sqrt(mean of squares + eps) */
+    NORMGEN_LAYER = 2, /* (x - mean) / sqrt(variance + eps) */
+    NORMGEN_L2 = 3,    /* x / sqrt(sum of squares + eps) */
+    NORMGEN_DYT = 4    /* tanh(alpha * x): no statistics */
+} normgen_kind;
 typedef enum normgen_rounding {
     NORMGEN_ROUNDING_F32 = 0,
-    NORMGEN_ROUNDING_LLAMA = 1
+    NORMGEN_ROUNDING_LLAMA = 1,
+    NORMGEN_ROUNDING_GATED = 2 /* as llama, and the weighted value is rounded before the gate */
 } normgen_rounding;
 typedef enum normgen_stat_of {
     NORMGEN_STAT_ROUNDED = 0, /* the sum rounded to its type, everywhere */
@@ -83,6 +89,40 @@ typedef enum normgen_stat_of {
 } normgen_stat_of;
 typedef enum normgen_variance { NORMGEN_TWO_PASS = 0, NORMGEN_SHIFTED = 1 } normgen_variance;
 typedef enum normgen_range { NORMGEN_RANGE_PLAIN = 0, NORMGEN_RANGE_SCALED = 1 } normgen_range;
+typedef enum normgen_eps_mode { NORMGEN_EPS_ADD = 0, NORMGEN_EPS_MAX = 1 } normgen_eps_mode;
+typedef enum normgen_gate_act {
+    NORMGEN_SILU = 0,
+    NORMGEN_SIGMOID = 1,
+    NORMGEN_GELU = 2,
+    NORMGEN_GELU_TANH = 3
+} normgen_gate_act;
+typedef enum normgen_gate_at { NORMGEN_GATE_AFTER = 0, NORMGEN_GATE_BEFORE = 1 } normgen_gate_at;
+/* Which row of the residual a row adds: its own, its outer index's, its inner index's, one for all
+ */
+typedef enum normgen_rows {
+    NORMGEN_ROWS_EACH = 0,
+    NORMGEN_ROWS_OUTER = 1,
+    NORMGEN_ROWS_INNER = 2,
+    NORMGEN_ROWS_ONE = 3
+} normgen_rows;
+typedef enum normgen_quant {
+    NORMGEN_QUANT_NONE = 0,
+    NORMGEN_QUANT_STATIC = 1,
+    NORMGEN_QUANT_ROW = 2,
+    NORMGEN_QUANT_GROUP32 = 3,
+    NORMGEN_QUANT_GROUP64 = 4,
+    NORMGEN_QUANT_GROUP128 = 5
+} normgen_quant;
+typedef enum normgen_rope {
+    NORMGEN_ROPE_NONE = 0,
+    NORMGEN_ROPE_HALF = 1,
+    NORMGEN_ROPE_INTERLEAVED = 2
+} normgen_rope;
+typedef enum normgen_stats {
+    NORMGEN_STATS_WHOLE = 0,
+    NORMGEN_STATS_PARTIAL = 1, /* only the statistics of a slice are written */
+    NORMGEN_STATS_APPLY = 2    /* mean and rstd are inputs */
+} normgen_stats;
 
 /* What a norm computes. Start from normgen_rms(hidden) or normgen_layer(hidden), then set fields.
  * Later versions append fields; struct_size tells which the caller knows, missing ones mean
@@ -107,6 +147,28 @@ typedef struct normgen_spec {
     int32_t lanes;    /* 16 32 64 128 256; default 64, or 32 when compute is f64 */
     int32_t mean;     /* 1: save the mean of each row, layer only */
     int32_t rstd;     /* 1: save 1/sqrt(variance + eps) of each row */
+    int64_t heads;  /* default 1; weight and bias have a row for each head: row r, head r % heads */
+    int64_t groups; /* default 1; a row is so many rows of hidden/groups, each normalized alone */
+    int64_t
+        stat_first;   /* default 0, all; rms: the statistic is that of the first so many elements */
+    int32_t eps_mode; /* normgen_eps_mode, l2 only */
+    int32_t gate;     /* type of the gate z; default none */
+    int32_t gate_act; /* normgen_gate_act */
+    int32_t gate_at;  /* normgen_gate_at */
+    int32_t modulate; /* type of mod_scale and mod_shift; default none */
+    int32_t xbias;    /* type of a bias that is added to x first; default none */
+    double multiplier;     /* factor of x before the residual is added; default 1 */
+    int32_t xgate;         /* type of a factor of x, one row per outer index; default none */
+    int32_t residual_rows; /* normgen_rows */
+    int32_t after;         /* type of a residual that is added to the result; default none */
+    int32_t post_weight;   /* type of the weight of a norm of x before the residual; default none */
+    int32_t y2;            /* type of a second output; default none */
+    int32_t weight2;       /* its own weight and bias; default none */
+    int32_t bias2;
+    int32_t quant;     /* normgen_quant, with y i8, u8, e4m3 or e5m2 */
+    int32_t rope;      /* normgen_rope */
+    int32_t rope_type; /* type of cos and sin, default f32 */
+    int32_t stats;     /* normgen_stats */
 } normgen_spec;
 
 static inline normgen_spec normgen_spec_of(normgen_kind kind, int64_t hidden) {
@@ -127,8 +189,19 @@ static inline normgen_spec normgen_layer(int64_t hidden) {
     return normgen_spec_of(NORMGEN_LAYER, hidden);
 }
 
+/* L2 norm, f32, eps 1e-5, with a weight. */
+static inline normgen_spec normgen_l2(int64_t hidden) {
+    return normgen_spec_of(NORMGEN_L2, hidden);
+}
+/* DyT, f32, with a weight; set .bias for the usual affine form. */
+static inline normgen_spec normgen_dyt(int64_t hidden) {
+    normgen_spec s = normgen_spec_of(NORMGEN_DYT, hidden);
+    s.eps = 0;
+    return s;
+}
+
 /* Longest canonical text with its end mark, of any spec. */
-#define NORMGEN_SPEC_TEXT 512
+#define NORMGEN_SPEC_TEXT 1024
 
 /* Reads canonical text, any field order, any blanks: "rms hidden=4096 eps=1e-05 x=bf16". E_SPEC on
  * bad text. */
