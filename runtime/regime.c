@@ -6,7 +6,6 @@
 
 #include "types.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,82 +129,4 @@ uint64_t ng_machine_ram(void) {
     uint64_t ram = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 1024 * MIB;
     ram = limited("/sys/fs/cgroup/memory.max", ram);
     return limited("/sys/fs/cgroup/memory/memory.limit_in_bytes", ram);
-}
-
-/* ---- the default schedule ---- */
-
-static void keep_all(ng_schedule *s, const ng_program *p, ng_residency how) {
-    memset(s->keep, 0, sizeof s->keep);
-    for (int j = 0; j < p->keeps; j++) s->keep[j] = (uint8_t)how;
-}
-
-/* Whether every row output begins at a vector when its rows are contiguous. */
-static bool streamable(const ng_program *p, const ng_schedule *s) {
-    for (int i = 0; i < p->streams; i++) {
-        const ng_stream *t = &p->stream[i];
-        if (t->out && ng_stream_moves(t) && t->row_bytes % ng_schedule_alignment(p, s, i) != 0)
-            return false;
-    }
-    return true;
-}
-
-/* What measurements suggest (docs/ARCHITECTURE.md): rows together where the fold of a short row
- * costs more than the row, registers for what is short enough; while a row and what comes next fit
- * the caches near by, the next row's first pass hides in the last one; in dram two rows at once
- * past the caches, with those to come on their way into L2. */
-static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_schedule *s) {
-    bool small = p->hidden <= 256;
-    *s = (ng_schedule){.vec = (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512), .block = 1};
-    if (small) s->block = p->hidden <= 128 ? 8 : 4;
-    if (small) keep_all(s, p, NG_REGS);
-    s->overlap = !small && p->hidden <= 2048;
-    if (regime != NG_DRAM) return;
-    s->overlap = 0;
-    s->prefetch = NG_PREFETCH_L2;
-    s->store = NG_STORE_STAGED;
-    if (!isa->streams || !streamable(p, s)) s->store = NG_STORE_CACHED;
-}
-
-/* As wished, or without the overlap, or without the prefetch too. */
-static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
-    ng_schedule t = *s;
-    bool legal = ng_schedule_legal(p, isa, &t, NULL);
-    if (!legal && t.overlap) {
-        t.overlap = 0;
-        legal = ng_schedule_legal(p, isa, &t, NULL);
-    }
-    if (!legal) {
-        t.prefetch = NG_PREFETCH_NONE;
-        legal = ng_schedule_legal(p, isa, &t, NULL);
-    }
-    if (legal) *s = t;
-    return legal;
-}
-
-/* With as many rows together as is legal. */
-static bool settle_block(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
-    for (ng_schedule t = *s; t.block >= 1; t.block = (int16_t)(t.block / 2))
-        if (settle_order(p, isa, &t)) {
-            *s = t;
-            return true;
-        }
-    return false;
-}
-
-/* Gives up registers, then width, last of all streaming. One row at a time, computed again and
- * again with some width of vectors, is legal everywhere. */
-void ng_regime_default_schedule(const ng_program *program, const ng_isa *isa, ng_regime regime,
-                                ng_schedule *schedule) {
-    ng_schedule first;
-    wish(program, isa, regime, &first);
-    for (int store = first.store; store >= NG_STORE_CACHED; store--)
-        for (int vec = first.vec; vec >= 128; vec /= 2)
-            for (int plain = 0; plain < 2; plain++) {
-                *schedule = first;
-                schedule->store = (int16_t)store;
-                schedule->vec = (int16_t)vec;
-                if (plain) keep_all(schedule, program, NG_RECOMPUTE);
-                if (settle_block(program, isa, schedule)) return;
-            }
-    assert(false && "the last try is legal on every level with generated code");
 }
