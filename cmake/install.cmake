@@ -47,7 +47,8 @@ configure_package_config_file(cmake/normgenConfig.cmake.in ${PROJECT_BINARY_DIR}
 # 0.x: only the same minor version fits.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/normgenConfigVersion.cmake
     COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/normgenConfig.cmake ${PROJECT_BINARY_DIR}/normgenConfigVersion.cmake
+install(FILES cmake/normgenBundle.cmake ${PROJECT_BINARY_DIR}/normgenConfig.cmake
+    ${PROJECT_BINARY_DIR}/normgenConfigVersion.cmake
     DESTINATION ${normgen_cmake} COMPONENT dev)
 
 # ---- manual pages and completions ----
@@ -65,7 +66,7 @@ install(FILES completions/_normgen DESTINATION ${NORMGEN_ZSH_DIR} COMPONENT tool
 # ---- specs, examples, documents ----
 
 install(DIRECTORY specs/ DESTINATION ${normgen_share}/specs COMPONENT tools)
-install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT dev
-    PATTERN CMakeLists.txt EXCLUDE)
+install(FILES examples/host.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT dev)
+install(DIRECTORY examples/engine DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT dev)
 install(FILES README.md docs/numerics.md docs/tutorial.md docs/store-text.md
     DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools)
