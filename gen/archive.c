@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "!<arch>\n", then members: a header of 60 characters and the bytes, filled up to an even size.
- * The first member, "/", is the symbol index (big-endian: count, offset of each symbol's member,
- * names); the second, "//", has the names that do not fit a header. */
+ * The first two are made even themselves, as GNU ar does: readelf relies on it. The first member,
+ * "/", is the symbol index (big-endian: count, offset of each symbol's member, names); the second,
+ * "//", has the names that do not fit a header. */
 #include "archive.h"
 
 #include "error.h"
@@ -43,7 +44,7 @@ static void pad(FILE *f, size_t size) {
 
 static void put_index(FILE *f, const ng_member *m, size_t n, sizes s) {
     size_t at = MAGIC + HEADER + even(s.index) + HEADER + even(s.names);
-    put_header(f, "/", s.index);
+    put_header(f, "/", even(s.index));
     put_big_endian(f, s.symbols);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < m[i].n_symbols; j++) put_big_endian(f, at);
@@ -52,12 +53,12 @@ static void put_index(FILE *f, const ng_member *m, size_t n, sizes s) {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < m[i].n_symbols; j++)
             fwrite(m[i].symbols[j], 1, strlen(m[i].symbols[j]) + 1, f);
-    pad(f, s.index);
+    if (s.index % 2) fputc(0, f);
 }
 
 static void put_members(FILE *f, const ng_member *m, size_t n, sizes s) {
     size_t at = 0;
-    put_header(f, "//", s.names);
+    put_header(f, "//", even(s.names));
     for (size_t i = 0; i < n; i++) fprintf(f, "%s/\n", m[i].name);
     pad(f, s.names);
     for (size_t i = 0; i < n; i++) {

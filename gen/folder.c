@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A folder that changes as one step: everything is written and synced beside it, then the two names
  * are exchanged. Whoever looks sees the old folder or the new one, also after a kill or a power
- * failure. Only files that an earlier manifest names are ever removed. */
+ * failure. Only what an earlier manifest names is ever removed, and what a killed run left behind
+ * under a name of ours (FOLDER.new-PID, FOLDER.old-PID). */
 #include "emit.h"
 
 #include "error.h"
@@ -9,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -245,6 +247,33 @@ static normgen_status write_new(const ng_folder *f, const char *new) {
     return NORMGEN_OK;
 }
 
+/* Whether a name is BASE.new-PID or BASE.old-PID of a process that is no more. */
+static bool is_left_over(const char *name, const char *base) {
+    size_t n = strlen(base);
+    if (strncmp(name, base, n) != 0) return false;
+    if (strncmp(name + n, ".new-", 5) != 0 && strncmp(name + n, ".old-", 5) != 0) return false;
+    char *end;
+    long pid = strtol(name + n + 5, &end, 10);
+    return *end == 0 && end != name + n + 5 && pid > 0 && kill((pid_t)pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+/* What killed runs left beside the folder; called when the folder itself is whole. */
+static void remove_left_overs(const char *whole) {
+    char above[PATH], path[2 * PATH];
+    snprintf(above, sizeof above, "%s", whole);
+    char *slash = strrchr(above, '/');
+    const char *base = slash ? whole + (slash - above) + 1 : whole;
+    if (slash) slash[slash == above] = 0;
+    DIR *dir = opendir(slash ? above : ".");
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (!is_left_over(e->d_name, base)) continue;
+        snprintf(path, sizeof path, "%s/%s", slash ? above : ".", e->d_name);
+        remove_all(path);
+    }
+    if (dir) closedir(dir);
+}
+
 /* The path without slashes at its end, and with a name of its own: not "." or "..". */
 static normgen_status whole_path(const char *path, char whole[PATH]) {
     size_t n = strlen(path);
@@ -290,6 +319,7 @@ normgen_status ng_folder_write(const ng_folder *f, const char *path, const char 
         remove_all(new);
         return st;
     }
+    remove_left_overs(whole);
     snprintf(above, sizeof above, "%s", whole);
     char *slash = strrchr(above, '/');
     if (slash) *slash = 0;
