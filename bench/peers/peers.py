@@ -48,6 +48,7 @@ def options():
     p.add_argument("--db", help="normgen's store (default: the user's)")
     p.add_argument("--seconds", type=float, help="stop before the next point after so many; run it again")
     p.add_argument("--prepare", action="store_true", help="compile everything, measure nothing")
+    p.add_argument("--specs", action="store_true", help="only print the specs, for normgen tune")
     p.add_argument("--report", action="store_true", help="only write tables and plots of what is there")
     p.add_argument("--plots", help="folder of the plots (default: beside the CSV)")
     p.add_argument("--build", default="build", help=argparse.SUPPRESS)
@@ -55,9 +56,16 @@ def options():
     return p.parse_args()
 
 
+def print_specs(a):
+    for norm in a.norms.split(","):
+        for type_ in a.types.split(","):
+            for hidden in a.hidden.split(","):
+                print(grid.NORMS[norm].text.format(h=hidden, t=type_))
+
+
 def measure(a):
     """True when every point is there."""
-    hidden = a.hidden or ",".join(map(str, grid.FULL if a.full else grid.QUICK))
+    hidden = a.hidden
     cores = len(os.sched_getaffinity(0))
     threads = a.threads or ("1" if not a.full or cores == 1 else f"1,{cores}")
     for n in map(int, threads.split(",")):
@@ -76,6 +84,10 @@ def measure(a):
 
 def main():
     a = options()
+    a.hidden = a.hidden or ",".join(map(str, grid.FULL if a.full else grid.QUICK))
+    if a.specs:
+        print_specs(a)
+        return 0
     a.build, a.work = os.path.abspath(a.build), os.path.abspath(a.work)
     os.makedirs(a.work, exist_ok=True)
     a.csv = os.path.abspath(a.csv or os.path.join(a.work, "results.csv"))
