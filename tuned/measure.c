@@ -23,6 +23,8 @@ static const double warm_ns = 25e3, stable = 0.03;
 
 enum {
     WARM_TRIES = 5,
+    SMALL_PAGE = 4096,
+    LARGE_PAGE = 2 << 20,
     DRAM_SLICE = 8 << 20,  /* bytes: well above 100 us, and far below the buffers */
     PATTERN = 1 << 16,     /* random elements that rows are cut from */
     SLICE_ROWS_LEAST = 32, /* so that the ends of a slice do not count */
@@ -50,7 +52,8 @@ struct ng_bed {
     ng_interp_fn interp;
     uint64_t seed;
     normgen_bound_args args;
-    size_t bytes[NORMGEN_MAX_STREAMS];
+    void *memory; /* of all streams; MAP_FAILED or NULL where there is none */
+    size_t mapped;
     size_t slice;
     int from, to; /* streams of memcpy, or -1 */
     int reader;   /* stream that is read once after each slice, or -1 */
@@ -112,16 +115,32 @@ static void fill_share(ng_bed *bed, int thread) {
     }
 }
 
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t stream_bytes(const ng_bed *bed, int s) {
+    bool shared = ng_stream_shared(&bed->program.stream[s]);
+    return (shared ? 1 : bed->place.rows) * row_bytes(&bed->program, s);
+}
+
+/* One piece of memory for all streams, in large pages where the system gives them: what the caches
+ * hold, and how far prefetches get, then depends less on which small pages a run happens to get.
+ * Each stream begins at a small page, as large arrays of most programs do. */
 static bool map_streams(ng_bed *bed) {
+    size_t all = 0;
     bed->args.rows_per_outer = SIZE_MAX >> 1;
+    for (int s = 0; s < bed->program.streams; s++)
+        all += round_up(stream_bytes(bed, s), SMALL_PAGE);
+    bed->mapped = round_up(all, LARGE_PAGE) + LARGE_PAGE;
+    bed->memory =
+        mmap(NULL, bed->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bed->memory == MAP_FAILED) return false;
+    char *at = (char *)round_up((uintptr_t)bed->memory, LARGE_PAGE);
+    madvise(at, round_up(all, LARGE_PAGE), MADV_HUGEPAGE); /* declined: small pages do as well */
     for (int s = 0; s < bed->program.streams; s++) {
         bool shared = ng_stream_shared(&bed->program.stream[s]);
         size_t row = row_bytes(&bed->program, s);
-        bed->bytes[s] = (shared ? 1 : bed->place.rows) * row;
-        void *base =
-            mmap(NULL, bed->bytes[s], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (base == MAP_FAILED) return false;
-        bed->args.stream[s] = (normgen_stream){base, shared ? 0 : (ptrdiff_t)row, 0};
+        bed->args.stream[s] = (normgen_stream){at, shared ? 0 : (ptrdiff_t)row, 0};
+        at += round_up(stream_bytes(bed, s), SMALL_PAGE);
     }
     return true;
 }
@@ -261,10 +280,20 @@ normgen_status ng_bed_new(const ng_place *place, const ng_cpu *cpu, uint64_t see
 void ng_bed_free(ng_bed *bed) {
     if (!bed) return;
     ng_crew_free(bed->crew);
-    for (int s = 0; s < bed->program.streams; s++)
-        if (bed->args.stream[s].base) munmap(bed->args.stream[s].base, bed->bytes[s]);
+    if (bed->memory && bed->memory != MAP_FAILED) munmap(bed->memory, bed->mapped);
     free(bed->shares);
     free(bed);
+}
+
+/* Memory of this process in large pages. */
+static size_t large_page_mib(void) {
+    FILE *f = fopen("/proc/self/smaps_rollup", "re");
+    char line[128];
+    size_t kib = 0;
+    while (f && !kib && fgets(line, sizeof line, f))
+        if (strncmp(line, "AnonHugePages:", 14) == 0) kib = strtoul(line + 14, NULL, 10);
+    if (f) fclose(f);
+    return kib >> 10;
 }
 
 void ng_bed_host(const ng_bed *bed, char *text, size_t size) {
@@ -272,5 +301,6 @@ void ng_bed_host(const ng_bed *bed, char *text, size_t size) {
     for (int i = 0; i < bed->place.threads && n > 0 && (size_t)n < size; i++)
         n += snprintf(text + n, size - (size_t)n, "%s%d", i ? "," : "", ng_crew_core(bed->crew, i));
     if (n > 0 && (size_t)n < size)
-        snprintf(text + n, size - (size_t)n, " pages=%ld", sysconf(_SC_PAGESIZE));
+        snprintf(text + n, size - (size_t)n, " pages=%ld large=%zuMiB", sysconf(_SC_PAGESIZE),
+                 large_page_mib());
 }

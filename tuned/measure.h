@@ -19,7 +19,7 @@ void ng_bed_turn(ng_bed *bed, ng_subject_kind kind, normgen_fn fn, size_t sample
 
 /* Rows of one slice of one thread; a sample is at least one slice. */
 size_t ng_slice_rows(const ng_place *place, const ng_cpu *cpu);
-/* "cores=1,0 pages=4096" */
+/* "cores=1,0 pages=4096 large=256MiB": what of the memory is in large pages */
 void ng_bed_host(const ng_bed *bed, char *text, size_t size);
 
 #endif
