@@ -209,27 +209,33 @@ static bool is_overwritten(const setting *t, int s) {
 
 /* ---- comparing ---- */
 
-static bool is_nan(int type, const unsigned char *at, uint64_t *bits) {
-    const ng_type_info *info = &ng_types[type];
-    *bits = 0;
-    memcpy(bits, at, info->bytes);
-    int mantissa = info->precision - 1;
-    uint64_t infinity = (((uint64_t)1 << info->exponent) - 1) << mantissa;
-    uint64_t magnitude = *bits & (((uint64_t)1 << (8 * info->bytes - 1)) - 1);
-    return magnitude > infinity;
+static bool same_element(int type, const unsigned char *want, const unsigned char *got) {
+    if (memcmp(want, got, ng_types[type].bytes) == 0) return true;
+    double w = ng_type_read(type, want, 0), g = ng_type_read(type, got, 0);
+    return w != w && g != g;
 }
 
-/* First element that differs beyond the payload of a NaN, or n. */
-static size_t first_difference(int type, const unsigned char *want, const unsigned char *got,
-                               size_t n) {
-    size_t e = ng_types[type].bytes;
-    if (memcmp(want, got, n * e) == 0) return n;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t w, g;
-        bool nans = is_nan(type, want + i * e, &w);
-        if (!(is_nan(type, got + i * e, &g) && nans) && w != g) return i;
-    }
-    return n;
+/* One field of a row that differs beyond the payload of a NaN. */
+typedef struct difference {
+    size_t index; /* of the element in the row, or of its block when the row is in blocks */
+    int type;     /* the field's */
+    const unsigned char *want, *got;
+} difference;
+
+static bool find_difference(const ng_stream *s, const unsigned char *want, const unsigned char *got,
+                            difference *d) {
+    ng_field_run runs[NG_MAX_RUNS];
+    int n = ng_type_runs(s->type, runs);
+    size_t bytes = ng_types[s->type].block_bytes;
+    if (memcmp(want, got, s->row_bytes) == 0) return false;
+    for (size_t at = 0; at < s->row_bytes; at += bytes)
+        for (int r = 0; r < n; r++)
+            for (size_t i = 0; i < runs[r].count; i++) {
+                size_t here = at + runs[r].at + i * ng_types[runs[r].type].bytes;
+                *d = (difference){at / bytes, runs[r].type, want + here, got + here};
+                if (!same_element(d->type, d->want, d->got)) return true;
+            }
+    return false;
 }
 
 static bool untouched(const unsigned char *at, size_t n) {
@@ -268,17 +274,16 @@ static bool differs(const run *r, int s, size_t row, const char *what) {
 
 static bool same_row(const run *r, int s, size_t row, const unsigned char *want,
                      const unsigned char *got) {
-    const ng_program *p = &r->t->c->program;
-    int type = p->stream[s].type;
-    size_t n = ng_stream_width(p, s), i = first_difference(type, want, got, n);
-    if (i == n) return true;
+    difference d;
     char what[160];
-    uint64_t w, g;
-    is_nan(type, want + i * ng_types[type].bytes, &w);
-    is_nan(type, got + i * ng_types[type].bytes, &g);
-    snprintf(what, sizeof what, "element %zu: want %.9g (0x%llx), got %.9g (0x%llx)", i,
-             ng_type_read(type, want, i), (unsigned long long)w, ng_type_read(type, got, i),
-             (unsigned long long)g);
+    uint64_t w = 0, g = 0;
+    if (!find_difference(&r->t->c->program.stream[s], want, got, &d)) return true;
+    memcpy(&w, d.want, ng_types[d.type].bytes);
+    memcpy(&g, d.got, ng_types[d.type].bytes);
+    snprintf(what, sizeof what, "%s %zu: want %.9g (0x%llx), got %.9g (0x%llx)",
+             ng_types[r->t->c->program.stream[s].type].block > 1 ? "block" : "element", d.index,
+             ng_type_read(d.type, d.want, 0), (unsigned long long)w,
+             ng_type_read(d.type, d.got, 0), (unsigned long long)g);
     return differs(r, s, row, what);
 }
 
