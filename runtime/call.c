@@ -6,6 +6,7 @@
 #include "call.h"
 
 #include "error.h"
+#include "levels.h"
 #include "types.h"
 
 #include <string.h>
@@ -232,5 +233,6 @@ normgen_status ng_bind(const ng_program *program, const normgen_args *args,
         bound->rows_per_outer = ROWS_PER_OUTER;
         return NORMGEN_OK;
     }
+    if (UNLIKELY(!ng_one_level(program, args))) return ng_bind_levels(program, args, bound);
     return bind(program, args, bound);
 }

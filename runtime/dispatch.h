@@ -108,7 +108,7 @@ struct normgen {
     bool no_code; /* the system forbids executable memory */
     normgen_kernel *kernels;
     struct ng_background *background; /* mode tune, from the first kernel on that wants it */
-    ng_bundle_link *bundles; /* in the order of registration */
+    ng_bundle_link *bundles;          /* in the order of registration */
 };
 
 /* Warnings that a handle gives once each. */

@@ -45,7 +45,8 @@
     X(BITS, 0)                                                                                     \
     X(ADD, 2)                                                                                      \
     X(SUB, 2)                                                                                      \
-    X(MUL, 2) X(DIV, 2) X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1) \
+    X(MUL, 2)                                                                                      \
+    X(DIV, 2) X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1)           \
         X(IADD, 2) X(ISUB, 2) X(ISELLT, 4) X(RINT, 1) X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2)       \
             X(GAMAX, 1) X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1) X(SUM, 1) X(DOT, 2) X(AMAX, 1)     \
                 X(STORE, 1)

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "error.h"
+#include "levels.h"
 #include "team.h"
 
 #include <stdio.h>
@@ -108,6 +109,9 @@ static inline normgen_status bind(const normgen_kernel *k, const normgen_args *a
     return UNLIKELY(!k) ? null_kernel() : ng_bind(&k->program, args, bound);
 }
 
+/* Rows of the program in one of the caller. */
+static inline size_t parts_of(const normgen_kernel *k) { return (size_t)k->program.parts; }
+
 /* ---- one thread ---- */
 
 static inline void run_alone(const normgen_kernel *k, const normgen_bound_args *bound, size_t first,
@@ -121,7 +125,7 @@ normgen_status normgen_run(const normgen_kernel *kernel, const normgen_args *arg
     normgen_bound_args bound;
     normgen_status status = bind(kernel, args, &bound);
     if (UNLIKELY(status != NORMGEN_OK)) return status;
-    run_alone(kernel, &bound, 0, args->rows);
+    run_alone(kernel, &bound, 0, args->rows * parts_of(kernel));
     return NORMGEN_OK;
 }
 
@@ -134,7 +138,7 @@ normgen_status normgen_run_rows(const normgen_kernel *kernel, const normgen_args
         return ng_fail(NORMGEN_E_ARGUMENT,
                        "rows %zu to %zu (last is exclusive) are no range of args.rows = %zu", first,
                        last, args->rows);
-    run_alone(kernel, &bound, first, last);
+    run_alone(kernel, &bound, first * parts_of(kernel), last * parts_of(kernel));
     return NORMGEN_OK;
 }
 
@@ -216,16 +220,68 @@ static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, s
     if (!pool->fn) atomic_store_explicit(&k->team_state->worked, clock_ns(), memory_order_relaxed);
 }
 
+/* As many threads as it takes, at best one. */
+static void run_somehow(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows) {
+    size_t parts = parts_for(k, rows);
+    if (parts > 1)
+        run_team(k, bound, rows, parts);
+    else
+        run_alone(k, bound, 0, rows);
+}
+
 normgen_status normgen_run_parallel(const normgen_kernel *kernel, const normgen_args *args) {
     normgen_bound_args bound;
     normgen_status status = bind(kernel, args, &bound);
     if (UNLIKELY(status != NORMGEN_OK)) return status;
-    size_t parts = parts_for(kernel, args->rows);
-    if (parts > 1)
-        run_team(kernel, &bound, args->rows, parts);
-    else
-        run_alone(kernel, &bound, 0, args->rows);
+    run_somehow(kernel, &bound, args->rows * parts_of(kernel));
     return NORMGEN_OK;
+}
+
+/* ---- several argument sets ---- */
+
+/* Binds every set for its checks alone: what is bound is bound again when it runs, since there may
+ * be any number of them and nothing is allocated. */
+static normgen_status check_sets(const normgen_kernel *k, const normgen_args *sets, size_t n) {
+    normgen_bound_args bound;
+    if (!k) return null_kernel();
+    if (n && !sets) return ng_fail(NORMGEN_E_ARGUMENT, "sets is a null pointer");
+    for (size_t i = 0; i < n; i++) {
+        if (sets[i].struct_size != sizeof sets[i])
+            return ng_fail(NORMGEN_E_ARGUMENT,
+                           "sets[%zu].struct_size is %zu, an array of sets needs %zu: start each "
+                           "from NORMGEN_ARGS and use header and library of one version",
+                           i, sets[i].struct_size, sizeof sets[i]);
+        normgen_status status = ng_bind(&k->program, &sets[i], &bound);
+        for (size_t j = 0; j < i && status == NORMGEN_OK; j++)
+            status = ng_check_apart(&k->program, &sets[j], j, &sets[i], i);
+        if (status != NORMGEN_OK) return status;
+    }
+    return NORMGEN_OK;
+}
+
+static normgen_status run_sets(const normgen_kernel *k, const normgen_args *sets, size_t n,
+                               bool several) {
+    normgen_status status = check_sets(k, sets, n);
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
+        normgen_bound_args bound;
+        status = ng_bind(&k->program, &sets[i], &bound);
+        size_t rows = sets[i].rows * parts_of(k);
+        if (status != NORMGEN_OK) break;
+        if (several)
+            run_somehow(k, &bound, rows);
+        else
+            run_alone(k, &bound, 0, rows);
+    }
+    return status;
+}
+
+normgen_status normgen_run_sets(const normgen_kernel *kernel, const normgen_args *sets, size_t n) {
+    return run_sets(kernel, sets, n, false);
+}
+
+normgen_status normgen_run_sets_parallel(const normgen_kernel *kernel, const normgen_args *sets,
+                                         size_t n) {
+    return run_sets(kernel, sets, n, true);
 }
 
 void normgen_set_parallel_for(normgen *ng, normgen_parallel_for fn, void *ctx, int32_t threads) {
@@ -247,7 +303,7 @@ normgen_status normgen_kernel_bind(const normgen_kernel *kernel, const normgen_a
 
 /* No rows are asked about as one row. */
 static const ng_entry *entry_of(const normgen_kernel *k, size_t rows) {
-    size_t n = rows ? rows : 1;
+    size_t n = (rows ? rows : 1) * parts_of(k);
     return &ng_plan_of(k)->alone[regime_of(k, n, n)];
 }
 

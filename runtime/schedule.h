@@ -13,12 +13,12 @@ typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
 typedef struct ng_schedule {
-    int16_t vec;      /* bits of the vectors that arithmetic is done in */
-    int16_t block;    /* rows worked on together */
-    int16_t store;    /* ng_store_kind */
-    int16_t prefetch; /* ng_prefetch: of the next block's rows during the last pass */
-    int16_t overlap;  /* ng_overlap: which passes of neighbouring blocks run together */
-    int16_t layout;   /* ng_layout: which elements a register holds */
+    int16_t vec;               /* bits of the vectors that arithmetic is done in */
+    int16_t block;             /* rows worked on together */
+    int16_t store;             /* ng_store_kind */
+    int16_t prefetch;          /* ng_prefetch: of the next block's rows during the last pass */
+    int16_t overlap;           /* ng_overlap: which passes of neighbouring blocks run together */
+    int16_t layout;            /* ng_layout: which elements a register holds */
     uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
 } ng_schedule;
 

@@ -391,13 +391,38 @@ NORMGEN_API normgen_status normgen_run_rows(const normgen_kernel *kernel, const 
 NORMGEN_API normgen_status normgen_run_parallel(const normgen_kernel *kernel,
                                                 const normgen_args *args);
 
+/* Several argument sets in one call, each with its own rows and arrays (q, then k, each with its
+ * own weight). All are checked before anything is written; no output of one set may touch an array
+ * of another. n 0 does nothing. */
+NORMGEN_API normgen_status normgen_run_sets(const normgen_kernel *kernel, const normgen_args *sets,
+                                            size_t n);
+NORMGEN_API normgen_status normgen_run_sets_parallel(const normgen_kernel *kernel,
+                                                     const normgen_args *sets, size_t n);
+
+/* One slice of rows, as a spec with stats=partial has measured it: arrays of one element of the
+ * compute type per row, contiguous. */
+typedef struct normgen_slice {
+    int64_t hidden;   /* elements of the slice */
+    const void *mean; /* layer */
+    const void *m2;   /* layer */
+    const void *q;    /* rms and l2 */
+} normgen_slice;
+/* Merges the statistics of slices, in their order, into those of whole rows: what stats=apply
+ * takes. spec has the whole row's kind, hidden, eps, eps_mode and compute. mean (layer only, else
+ * may be NULL) and rstd have `rows` elements of the compute type; mean may be a slice's own. The
+ * bits depend on the slices and on nothing else (docs/numerics.md). */
+NORMGEN_API normgen_status normgen_merge_stats(const normgen_spec *spec,
+                                               const normgen_slice *slices, size_t count,
+                                               size_t rows, void *mean, void *rstd);
+
 /* Canonical texts of what serves `rows` rows: "compiled vec=512 ..." or "interpreter". Valid as
  * long as the kernel. */
 NORMGEN_API const char *normgen_kernel_describe(const normgen_kernel *kernel, size_t rows);
 
 /* The bare machine code that serves `rows` rows of any alignment, or NULL when the interpreter
  * does. It checks nothing and needs the default floating-point environment (round to nearest, no
- * flush to zero). Arguments: see normgen_kernel_bind. */
+ * flush to zero). Arguments: see normgen_kernel_bind; with groups in the spec, its rows are groups:
+ * row r of the caller is r * groups to (r + 1) * groups. */
 typedef struct normgen_bound_args normgen_bound_args;
 typedef void (*normgen_fn)(const normgen_bound_args *args, size_t first_row, size_t last_row);
 NORMGEN_API normgen_fn normgen_kernel_fn(const normgen_kernel *kernel, size_t rows);
