@@ -110,7 +110,7 @@ static void print_choice(const state *s, const ng_choice *c, const char *slot) {
     if (c->rung != NG_RUNG_DEFAULT) {
         printf(", %s effort, %.10s", ng_effort_names[c->found.effort], c->found.started);
         if (c->rung != NG_RUNG_MACHINE) printf(", %s", c->found.machine);
-        if (c->rung == NG_RUNG_HIDDEN) printf(", '%s'", c->found.spec);
+        if (c->rung >= NG_RUNG_HIDDEN) printf(", '%s'", c->found.spec);
     }
     putchar('\n');
 }
@@ -127,7 +127,7 @@ static int print_regime(state *s, int regime) {
     const ng_choice *any = &s->choices.at[regime][NG_SLOT_ANY];
     print_choice(s, any, ng_slot_names[NG_SLOT_ANY]);
     print_choice(s, &s->choices.at[regime][NG_SLOT_CACHED], ng_slot_names[NG_SLOT_CACHED]);
-    return any->rung == NG_RUNG_DEFAULT ? CLI_DONE : print_trials(s, any);
+    return any->rung >= NG_RUNG_SHIPPED ? CLI_DONE : print_trials(s, any);
 }
 
 static int print_text(state *s) {
@@ -180,7 +180,7 @@ static int print_json(state *s) {
             json_choice(s, &s->choices.at[r][slot], ng_slot_names[slot]);
         const ng_choice *any = &s->choices.at[r][NG_SLOT_ANY];
         cli_json_open(&json, "trials", '[');
-        if (any->rung != NG_RUNG_DEFAULT) st = each_trial(s, &any->found, json_trial);
+        if (any->rung < NG_RUNG_SHIPPED) st = each_trial(s, &any->found, json_trial);
         cli_json_end(&json);
     }
     return st == NORMGEN_OK ? CLI_DONE : cli_failed(NULL);

@@ -35,17 +35,20 @@ static void choose_schedule(const cli_args *args, const ng_cpu *cpu, view *v) {
     char path[CLI_STORE_PATH];
     ng_store *store = NULL;
     ng_choices choices;
+    bool stored = false;
     v->from = "the default for l2";
     ng_regime_default_schedule(&v->program, v->isa, NG_L2, &v->schedule);
     if (v->isa != cpu->isa) return;
-    if (args->db ? !snprintf(path, sizeof path, "%s", args->db)
-                 : ng_store_default_path(path, sizeof path) != NORMGEN_OK)
-        return;
-    if (cli_store_missing(path) || ng_store_open(path, NG_STORE_READ, &store) != NORMGEN_OK) return;
+    if (args->db)
+        stored = snprintf(path, sizeof path, "%s", args->db) > 0;
+    else
+        stored = ng_store_default_path(path, sizeof path) == NORMGEN_OK;
+    if (stored && !cli_store_missing(path)) ng_store_open(path, NG_STORE_READ, &store);
     if (ng_choose(store, cpu, &v->spec, &v->program, NULL, 1, &choices) == NORMGEN_OK &&
         choices.at[NG_L2][NG_SLOT_ANY].rung != NG_RUNG_DEFAULT) {
         v->schedule = choices.at[NG_L2][NG_SLOT_ANY].schedule;
-        v->from = "the stored one for l2";
+        v->from = choices.at[NG_L2][NG_SLOT_ANY].rung == NG_RUNG_SHIPPED ? "a shipped one for l2"
+                                                                         : "the stored one for l2";
     }
     ng_store_close(store);
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two scans of the store at most: the winners of this spec, then, where a place is still empty,
- * those of all specs for the nearest hidden. Every row gets a rank, the best one that is legal
- * stays. It must not know what serves a call, or that there is a generator. */
+ * those of all specs for the nearest hidden; then the same with the winners that the library has
+ * inside. Every row gets a rank, the best one that is legal stays. It must not know what serves a
+ * call, or that there is a generator. */
 #include "choose.h"
 
 #include "error.h"
+#include "shipped.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const ng_rung_names[NG_RUNG_COUNT] = {"this machine", "same ISA and cache class",
-                                                  "same ISA", "nearest hidden", "built-in default"};
+const char *const ng_rung_names[NG_RUNG_COUNT] = {"this machine",   "same ISA and cache class",
+                                                  "same ISA",       "nearest hidden",
+                                                  "shipped winner", "built-in default"};
 
 /* ---- machines ---- */
 
@@ -59,7 +62,7 @@ ng_rung ng_machine_rung(const ng_cpu *cpu, const char *machine) {
  * newer_winner. */
 typedef struct rank {
     int rung;
-    double distance; /* |log2| of the ratio of hiddens */
+    double distance; /* see spec_distance */
     int machine;     /* rung of the machine alone */
     int threads;     /* negated: the most that are not too many */
     int toolchain;   /* 0: ours */
@@ -89,7 +92,8 @@ typedef struct scan {
     const ng_program *program;
     const char *toolchain;
     int threads;
-    bool near; /* second scan: other hiddens */
+    bool near;    /* second scan: other hiddens */
+    bool shipped; /* of what the library has inside */
     ng_choices *out;
     rank best[NG_REGIME_COUNT][NG_SLOT_CACHED + 1];
     /* the rows come sorted, so what the last one meant is worth keeping */
@@ -98,14 +102,36 @@ typedef struct scan {
     ng_rung last_rung;
 } scan;
 
-/* How far the hidden of a spec is from ours, -1 when it differs in more, or not at all. */
-static double hidden_distance(const normgen_spec *ours, const char *text) {
+/* What a row moves and how often it is passed over: on that, not on what is computed, it depends
+ * which schedule is good. */
+static bool same_shape(const ng_program *a, const ng_program *b) {
+    if (a->compute != b->compute || a->lanes != b->lanes || a->passes != b->passes ||
+        a->keeps != b->keeps)
+        return false;
+    int i = 0, j = 0;
+    for (;; i++, j++) {
+        while (i < a->streams && !ng_stream_moves(&a->stream[i])) i++;
+        while (j < b->streams && !ng_stream_moves(&b->stream[j])) j++;
+        if (i == a->streams || j == b->streams) break;
+        if (a->stream[i].type != b->stream[j].type || a->stream[i].out != b->stream[j].out)
+            return false;
+    }
+    return i == a->streams && j == b->streams;
+}
+
+/* How far a spec is from ours: |log2| of the ratio of the hiddens when they differ in that and eps
+ * only; half a step more when they differ in more, but not in shape. -1: too far, or the same. */
+static double spec_distance(const scan *s, const char *text) {
     normgen_spec other;
-    if (normgen_spec_parse(&other, text) != NORMGEN_OK) return -1;
-    int64_t hidden = other.hidden;
-    other.hidden = ours->hidden;
-    if (hidden == ours->hidden || !ng_spec_same(ours, &other)) return -1;
-    return fabs(log2((double)hidden / (double)ours->hidden));
+    ng_program program;
+    if (normgen_spec_parse(&other, text) != NORMGEN_OK || ng_spec_same(s->spec, &other)) return -1;
+    double distance = fabs(log2((double)other.hidden / (double)s->spec->hidden));
+    normgen_spec moved = other;
+    moved.hidden = s->spec->hidden;
+    moved.eps = s->spec->eps;
+    if (ng_spec_same(s->spec, &moved)) return distance;
+    ng_program_build(&program, &other);
+    return same_shape(s->program, &program) ? distance + 0.5 : -1;
 }
 
 static bool rank_of(scan *s, const ng_found *f, rank *r) {
@@ -115,11 +141,13 @@ static bool rank_of(scan *s, const ng_found *f, rank *r) {
     }
     if (s->near && strcmp(s->last_spec, f->spec) != 0) {
         snprintf(s->last_spec, sizeof s->last_spec, "%s", f->spec);
-        s->last_distance = hidden_distance(s->spec, f->spec);
+        s->last_distance = spec_distance(s, f->spec);
     }
     if (s->last_rung == NG_RUNG_DEFAULT || f->threads > s->threads || f->threads < 1) return false;
     if (s->near && s->last_distance < 0) return false;
-    *r = (rank){.rung = (int)(s->near ? NG_RUNG_HIDDEN : s->last_rung),
+    *r = (rank){.rung = (int)(s->shipped ? NG_RUNG_SHIPPED
+                              : s->near  ? NG_RUNG_HIDDEN
+                                         : s->last_rung),
                 .distance = s->near ? s->last_distance : 0,
                 .machine = (int)s->last_rung,
                 .threads = -f->threads,
@@ -158,7 +186,7 @@ static bool consider(void *ctx, const ng_found *f) {
     ng_choice *choice = &s->out->at[f->regime][f->winner.slot];
     rank *best = &s->best[f->regime][f->winner.slot];
     if (!usable(s, f, &schedule)) {
-        if (s->near) return true;
+        if (s->near || s->shipped) return true;
         s->out->ignored++;
         snprintf(s->out->why, sizeof s->out->why, "%s", normgen_error());
         return true;
@@ -170,18 +198,18 @@ static bool consider(void *ctx, const ng_found *f) {
     return true;
 }
 
-static void set_defaults(scan *s) {
+void ng_choose_defaults(const ng_cpu *cpu, const ng_program *program, ng_choices *choices) {
+    memset(choices, 0, sizeof *choices);
     for (int regime = 0; regime < NG_REGIME_COUNT; regime++) {
+        ng_choice *at = choices->at[regime];
         for (int slot = 0; slot <= NG_SLOT_CACHED; slot++) {
-            ng_choice *c = &s->out->at[regime][slot];
-            ng_regime_default_schedule(s->program, s->cpu->isa, (ng_regime)regime, &c->schedule);
-            c->rung = NG_RUNG_DEFAULT;
-            s->best[regime][slot] = (rank){.rung = NG_RUNG_DEFAULT};
+            ng_regime_default_schedule(program, cpu->isa, (ng_regime)regime, &at[slot].schedule);
+            at[slot].rung = NG_RUNG_DEFAULT;
         }
-        ng_schedule *cached = &s->out->at[regime][NG_SLOT_CACHED].schedule;
+        ng_schedule *cached = &at[NG_SLOT_CACHED].schedule;
         cached->store = NG_STORE_CACHED;
-        if (!ng_schedule_legal(s->program, s->cpu->isa, cached, NULL))
-            ng_regime_default_schedule(s->program, s->cpu->isa, NG_L1, cached);
+        if (!ng_schedule_legal(program, cpu->isa, cached, NULL))
+            ng_regime_default_schedule(program, cpu->isa, NG_L1, cached);
     }
 }
 
@@ -198,6 +226,22 @@ static bool complete(const scan *s) {
     return true;
 }
 
+static normgen_status winners(ng_store *store, const ng_query *query, scan *s) {
+    return store ? ng_store_winners(store, query, consider, s)
+                 : ng_shipped_winners(query, consider, s);
+}
+
+/* store NULL: what the library has inside. */
+static normgen_status look_through(scan *s, ng_store *store, const ng_query *query) {
+    ng_query all = *query;
+    s->near = false;
+    normgen_status status = winners(store, query, s);
+    if (status != NORMGEN_OK || complete(s)) return status;
+    s->near = true;
+    all.spec = NULL;
+    return winners(store, &all, s);
+}
+
 normgen_status ng_choose(ng_store *store, const ng_cpu *cpu, const normgen_spec *spec,
                          const ng_program *program, const char *toolchain, int threads,
                          ng_choices *choices) {
@@ -210,14 +254,14 @@ normgen_status ng_choose(ng_store *store, const ng_cpu *cpu, const normgen_spec 
               .last_distance = -1,
               .last_rung = NG_RUNG_DEFAULT};
     char text[NORMGEN_SPEC_TEXT];
-    memset(choices, 0, sizeof *choices);
-    set_defaults(&s);
-    if (!store) return NORMGEN_OK;
+    ng_choose_defaults(cpu, program, choices);
+    for (int i = 0; i < NG_REGIME_COUNT * (NG_SLOT_CACHED + 1); i++)
+        s.best[i / (NG_SLOT_CACHED + 1)][i % (NG_SLOT_CACHED + 1)].rung = NG_RUNG_DEFAULT;
     ng_spec_text(spec, text);
     ng_query query = {.spec = text, .regime = -1, .slot = -1};
-    normgen_status status = ng_store_winners(store, &query, consider, &s);
-    if (status != NORMGEN_OK || complete(&s)) return status;
-    s.near = true;
-    query.spec = NULL;
-    return ng_store_winners(store, &query, consider, &s);
+    normgen_status status = store ? look_through(&s, store, &query) : NORMGEN_OK;
+    s.shipped = true;
+    if (!complete(&s) && look_through(&s, NULL, &query) != NORMGEN_OK && status == NORMGEN_OK)
+        status = NORMGEN_E_STORE;
+    return status;
 }

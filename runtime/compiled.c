@@ -100,7 +100,7 @@ static normgen_status make(making *m, const ng_choice *choice, normgen_fn *fn) {
     plan->made[plan->count].schedule = choice->schedule;
     plan->made[plan->count++].fn = *fn;
     m->ng->counters.compiled++;
-    if (choice->rung != NG_RUNG_DEFAULT) m->ng->counters.store_hits++;
+    if (choice->rung < NG_RUNG_SHIPPED) m->ng->counters.store_hits++;
     return NORMGEN_OK;
 }
 
@@ -147,7 +147,8 @@ static normgen_status make_entries(making *m, ng_choices *choices, ng_entry entr
     const normgen_kernel *k = m->kernel;
     ng_choices *preset = malloc(sizeof *preset);
     if (!preset) return ng_fail(NORMGEN_E_MEMORY, "no memory to choose schedules");
-    normgen_status status = ng_choose(NULL, m->ng->cpu, &k->spec, &k->program, NULL, 1, preset);
+    normgen_status status = NORMGEN_OK;
+    ng_choose_defaults(m->ng->cpu, &k->program, preset);
     for (int r = 0; r < NG_REGIME_COUNT && status == NORMGEN_OK; r++)
         if (k->max_rows[r] > 0) status = make_entry(m, choices->at[r], preset->at[r], &entries[r]);
     free(preset);

@@ -3,6 +3,7 @@
 #include "simclock.h"
 
 #include "candidates.h"
+#include "shipped.h"
 #include "spec.h"
 #include "store.h"
 #include "tuner.h"
@@ -117,6 +118,7 @@ static normgen_status measure(void *ctx, ng_subject *const *order, size_t n, siz
 }
 
 void sim_init(sim *s, uint64_t seed) {
+    ng_shipped_text = "normgen-store 1\nend\n"; /* what is shipped shall not change what is found */
     *s = (sim){.seed = seed, .noise = 0.01, .model = sim_flat};
     s->cpu = (ng_cpu){.arch = NG_X86_64,
                       .vendor = "Simulated",

@@ -6,6 +6,7 @@
 #include "fakegen.h"
 #include "hostcall.h"
 #include "nocode.h"
+#include "shipped.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -42,6 +43,7 @@ static void setup(void) {
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/tuned.db", folder);
     warned = 0;
+    ng_shipped_text = "normgen-store 1\nend\n";
     fake_install();
 }
 
@@ -622,6 +624,19 @@ static ng_choice chosen(int threads, ng_regime regime) {
     return choices.at[regime][NG_SLOT_ANY];
 }
 
+/* Without a store, whatever the status. */
+static ng_choice chosen_anyhow(void) {
+    normgen_spec spec;
+    ng_program program;
+    ng_choices choices;
+    ck_assert_int_eq(normgen_spec_parse(&spec, SPEC), NORMGEN_OK);
+    ck_assert_int_eq(ng_spec_resolve(&spec, &spec), NORMGEN_OK);
+    ng_program_build(&program, &spec);
+    ck_assert_int_eq(ng_choose(NULL, host_cpu(), &spec, &program, NULL, 1, &choices),
+                     NORMGEN_E_STORE);
+    return choices.at[NG_L2][NG_SLOT_ANY];
+}
+
 static void expect_choice(ng_rung rung, const char *schedule) {
     ng_choice c = chosen(1, NG_L2);
     ck_assert_msg(c.rung == rung, "rung '%s'", ng_rung_names[c.rung]);
@@ -647,10 +662,18 @@ START_TEST(rungs_are_climbed_in_order) {
                  .regime = NG_L2,
                  .machine = machine_like(text, 1, 2, NULL)});
     expect_choice(NG_RUNG_HIDDEN, B); /* nearer, though elsewhere */
+    put(&(entry){.spec = "rms hidden=1025 eps=1e-05 x=f32 y=bf16 weight=f32",
+                 .schedule = D,
+                 .regime = NG_L2});
+    expect_choice(NG_RUNG_HIDDEN, B); /* other bytes are moved */
+    put(&(entry){.spec = "rms hidden=1025 eps=1e-05 x=f32 y=f32 weight=none",
+                 .schedule = A,
+                 .regime = NG_L2});
+    expect_choice(NG_RUNG_HIDDEN, A); /* the same bytes */
     put(&(entry){.spec = "rms hidden=1025 eps=1e-06 x=f32 y=f32 weight=f32",
                  .schedule = D,
                  .regime = NG_L2});
-    expect_choice(NG_RUNG_HIDDEN, B); /* another spec in more than hidden */
+    expect_choice(NG_RUNG_HIDDEN, D); /* and the same formula */
     put(&(entry){.schedule = C, .regime = NG_L2, .machine = machine_like(text, 1, 2, NULL)});
     expect_choice(NG_RUNG_ISA, C);
     put(&(entry){.schedule = B, .regime = NG_L2, .machine = machine_like(text, 1, 1, NULL)});
@@ -672,6 +695,39 @@ START_TEST(rungs_are_climbed_in_order) {
 END_TEST
 
 #define LONG_WORD "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static void ship(const char *spec, const char *machine, const char *schedule) {
+    static char texts[2][2000]; /* another address is another text */
+    char *text = ng_shipped_text == texts[0] ? texts[1] : texts[0];
+    snprintf(text, sizeof texts[0],
+             "normgen-store 1\nsession uuid=s started=2026-01-01T00:00:00.000000Z effort=2\n"
+             "unit spec=\"%s\" machine=\"%s\" toolchain=\"%s\" regime=l2 session=s rows=9\n"
+             "winner slot=any schedule=\"%s\" ns=1\nend\n",
+             spec, machine, FAKE_TOOLCHAIN, schedule);
+    ng_shipped_text = text;
+}
+
+START_TEST(shipped_winners_come_last_but_one) {
+    char machine[NG_MACHINE_TEXT];
+    static const char near[] = "rms hidden=2048 eps=1e-06 x=f32 y=f32 weight=f32";
+    ng_cpu_machine_text(host_cpu(), machine);
+    put(&(entry){.spec = "layer hidden=8 eps=1 x=f64 y=f64 weight=f64", .schedule = C});
+    ship(SPEC, machine, A);
+    expect_choice(NG_RUNG_SHIPPED, A);
+    ck_assert_int_eq(chosen(1, NG_DRAM).rung, NG_RUNG_DEFAULT);
+    ng_shipped_text = "normgen-store 1\nend\n";
+    expect_choice(NG_RUNG_DEFAULT, NULL);
+    ng_shipped_text = "no text of a store";
+    ck_assert_int_eq(chosen_anyhow().rung, NG_RUNG_DEFAULT);
+    static char hostile[] = "vec=512 block=3 keep=recompute store=cached prefetch=none overlap=no";
+    ship(SPEC, machine, hostile);
+    expect_choice(NG_RUNG_DEFAULT, NULL);
+    ship(near, machine, B);
+    expect_choice(NG_RUNG_SHIPPED, B);
+    put(&(entry){.schedule = C, .regime = NG_L2});
+    expect_choice(NG_RUNG_MACHINE, C);
+}
+END_TEST
 
 START_TEST(hostile_machine_texts_are_far_away) {
     static const char *const texts[] = {"",
@@ -853,6 +909,7 @@ static Suite *suite(void) {
     tcase_add_test(t, hostile_machine_texts_are_far_away);
     tcase_add_test(t, threads_take_the_nearest_smaller_number_that_was_tuned);
     tcase_add_test(t, parallel_calls_have_kernels_of_their_own);
+    tcase_add_test(t, shipped_winners_come_last_but_one);
     tcase_add_test(t, threads_start_where_the_measured_cutoff_says);
     tcase_add_test(t, many_threads_get_one_handle_for_one_spec);
     tcase_add_test(t, forbidden_executable_memory_is_one_warning);
