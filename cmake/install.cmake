@@ -57,11 +57,13 @@ if(TARGET manuals)
     install(FILES ${PROJECT_BINARY_DIR}/normgen.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
     install(FILES ${PROJECT_BINARY_DIR}/normgen-spec.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT tools)
 endif()
-set(NORMGEN_ZSH_DIR ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING
-    "where zsh completions go (packages of Debian: share/zsh/vendor-completions)")
+set(zsh_folder site-functions)
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr" AND EXISTS /etc/debian_version)
+    set(zsh_folder vendor-completions)
+endif()
 install(FILES completions/normgen.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
     RENAME normgen COMPONENT tools)
-install(FILES completions/_normgen DESTINATION ${NORMGEN_ZSH_DIR} COMPONENT tools)
+install(FILES completions/_normgen DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${zsh_folder} COMPONENT tools)
 
 # ---- specs, examples, documents ----
 
