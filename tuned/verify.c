@@ -74,7 +74,7 @@ static size_t default_rows(int64_t hidden) {
     return (size_t)(rows < 3 ? 3 : rows);
 }
 
-/* Every way to put outputs onto inputs of the same element size, no two onto one. */
+/* Every way to put outputs onto inputs whose rows have the same size, no two onto one. */
 static void find_aliases(ng_case *c, int8_t *chosen, int s) {
     const ng_program *p = &c->program;
     while (s < p->streams && !(p->stream[s].out && ng_stream_moves(&p->stream[s]))) s++;
@@ -85,7 +85,7 @@ static void find_aliases(ng_case *c, int8_t *chosen, int s) {
     find_aliases(c, chosen, s + 1);
     for (int i = 0; i < p->streams; i++) {
         bool fits = !p->stream[i].out && ng_stream_moves(&p->stream[i]) &&
-                    element_bytes(p, i) == element_bytes(p, s);
+                    p->stream[i].row_bytes == p->stream[s].row_bytes;
         for (int o = 0; o < s; o++) fits = fits && chosen[o] != i;
         if (!fits) continue;
         chosen[s] = (int8_t)i;
@@ -216,14 +216,14 @@ static bool same_element(int type, const unsigned char *want, const unsigned cha
 }
 
 /* One field of a row that differs beyond the payload of a NaN. */
-typedef struct difference {
+typedef struct mismatch {
     size_t index; /* of the element in the row, or of its block when the row is in blocks */
     int type;     /* the field's */
     const unsigned char *want, *got;
-} difference;
+} mismatch;
 
 static bool find_difference(const ng_stream *s, const unsigned char *want, const unsigned char *got,
-                            difference *d) {
+                            mismatch *d) {
     ng_field_run runs[NG_MAX_RUNS];
     int n = ng_type_runs(s->type, runs);
     size_t bytes = ng_types[s->type].block_bytes;
@@ -232,7 +232,7 @@ static bool find_difference(const ng_stream *s, const unsigned char *want, const
         for (int r = 0; r < n; r++)
             for (size_t i = 0; i < runs[r].count; i++) {
                 size_t here = at + runs[r].at + i * ng_types[runs[r].type].bytes;
-                *d = (difference){at / bytes, runs[r].type, want + here, got + here};
+                *d = (mismatch){at / bytes, runs[r].type, want + here, got + here};
                 if (!same_element(d->type, d->want, d->got)) return true;
             }
     return false;
@@ -274,7 +274,7 @@ static bool differs(const run *r, int s, size_t row, const char *what) {
 
 static bool same_row(const run *r, int s, size_t row, const unsigned char *want,
                      const unsigned char *got) {
-    difference d;
+    mismatch d;
     char what[160];
     uint64_t w = 0, g = 0;
     if (!find_difference(&r->t->c->program.stream[s], want, got, &d)) return true;
