@@ -10,5 +10,10 @@ shift 3
 
 dir=$NORMGEN_BUILD/$name
 cmake -S "$NORMGEN_SOURCE" -B "$dir" -G Ninja -DNORMGEN_WERROR=ON -DNORMGEN_NESTED=ON "$@" || exit 1
+# Without the generator nothing may even look at LLVM or Lua: they need not be installed.
+if [ "$name" = nogen ] && grep -nE -- '-lLLVM|libLLVM|/llvm-[0-9]|-llua|liblua|/lua5' "$dir/build.ninja"; then
+    echo 'FAILED: a build without the generator names LLVM or Lua'
+    exit 1
+fi
 cmake --build "$dir" || exit 1
 ctest --test-dir "$dir" -L quick --output-on-failure --timeout 120
