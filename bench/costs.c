@@ -135,7 +135,6 @@ int main(void) {
         getting(ng, "rms hidden=4096 eps=1e-05") || getting(ng, "rms hidden=4096 eps=1e-06") ||
         getting(ng, "layer hidden=768 eps=1e-05 bias=f32") || calling(ng, 64) || calling(ng, 1024);
     normgen_close(ng);
-    ng_gen_process_options();
     return bad || compiling("rms hidden=4096 eps=1e-05", cpu->isa) ||
            compiling("layer hidden=4096 eps=1e-05 bias=f32", cpu->isa) ||
            compiling("rms hidden=4096 eps=1e-05 x=bf16 residual=bf16 sum=bf16 rounding=llama",

@@ -145,7 +145,6 @@ int main(int argc, char **argv) {
     const ng_cpu *cpu;
     char reason[160];
     if (argc < 3) return fprintf(stderr, "schedules: SPEC REGIME [WORDS…]\n"), 2;
-    ng_gen_process_options();
     if (ng_cpu_host(&cpu) != NORMGEN_OK || normgen_spec_parse(&spec, argv[1]) != NORMGEN_OK)
         return fprintf(stderr, "schedules: %s\n", normgen_error()), 2;
     ng_program_build(&p, &spec);

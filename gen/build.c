@@ -108,6 +108,13 @@ ng_v ng_phi(const ng_build *g, ng_v v_first, LLVMBasicBlockRef b_first) {
     return phi;
 }
 
+ng_v ng_opaque(const ng_build *g, ng_v v) {
+    ng_t t = LLVMTypeOf(v), t_asm = LLVMFunctionType(t, &t, 1, false);
+    ng_v v_asm =
+        LLVMGetInlineAsm(t_asm, "", 0, "=r,0", 4, false, false, LLVMInlineAsmDialectATT, false);
+    return LLVMBuildCall2(g->b, t_asm, v_asm, &v, 1, "");
+}
+
 void ng_phi_add(ng_v phi, ng_v v, LLVMBasicBlockRef b) { LLVMAddIncoming(phi, &v, &b, 1); }
 
 void ng_loop_begin(const ng_build *g, ng_loop *loop, ng_v v_from, ng_v v_limit, int64_t step,
@@ -123,7 +130,7 @@ void ng_loop_begin(const ng_build *g, ng_loop *loop, ng_v v_from, ng_v v_limit, 
 
 void ng_loop_end(const ng_build *g, ng_loop *loop) {
     LLVMBasicBlockRef b_latch = ng_block_here(g), b_exit = ng_block_new(g, "done");
-    ng_v v_next = LLVMBuildAdd(g->b, loop->v_index, ng_i64(g, loop->step), "");
+    ng_v v_next = ng_opaque(g, LLVMBuildAdd(g->b, loop->v_index, ng_i64(g, loop->step), ""));
     ng_v v_more = LLVMBuildICmp(g->b, LLVMIntULT, v_next, loop->v_limit, "");
     LLVMBuildCondBr(g->b, v_more, loop->b_head, b_exit);
     ng_v phi = loop->v_index; /* the phis stand behind one another at the top of the head */

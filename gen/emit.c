@@ -297,7 +297,6 @@ static void fini(ng_bundle *b) {
 
 normgen_status ng_emit(ng_emit_request *request) {
     ng_bundle b = {.request = request, .prefix = request->prefix};
-    ng_gen_process_options(); /* the code that the tuner's workers measured */
     normgen_status st = make(&b, &request->library_bytes);
     if (st == NORMGEN_OK) {
         tell_gaps(&b);

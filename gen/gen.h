@@ -9,7 +9,7 @@
 
 /* Raised whenever emitted code changes: part of the toolchain text that measurements are kept
  * under. */
-#define NG_GEN_REVISION 4
+#define NG_GEN_REVISION 5
 
 /* "llvm=19.1.7 gen=1 numerics=1" */
 extern const char ng_toolchain[];
@@ -42,9 +42,5 @@ normgen_status ng_jit_load(ng_jit *jit, const ng_object *object, normgen_fn *fn)
 void ng_jit_free(ng_jit *jit);
 
 normgen_status ng_emit(ng_emit_request *request);
-
-/* Process-wide LLVM options that make compiling twice as fast. For processes of our own only,
- * before any compile. */
-void ng_gen_process_options(void);
 
 #endif

@@ -90,6 +90,13 @@ static void carry_back(position phi, position next, LLVMBasicBlockRef b_from) {
     ng_phi_add(phi.v_outer, next.v_outer, b_from);
     ng_phi_add(phi.v_inner, next.v_inner, b_from);
 }
+/* To the top of a loop: see ng_opaque. */
+static void carry_around(const ng_build *g, position phi, position next) {
+    carry_back(phi,
+               (position){ng_opaque(g, next.v_row), ng_opaque(g, next.v_outer),
+                          ng_opaque(g, next.v_inner)},
+               ng_block_here(g));
+}
 
 static ng_v row_address(ng_lower *l, int stream, position at) {
     const ng_build *g = &l->g;
@@ -156,7 +163,7 @@ static position plain_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
     ng_block_start(g, b_body);
     rows_at(l, rows, n, &after);
     all_passes(l, rows, after);
-    carry_back(here, after, ng_block_here(g));
+    carry_around(g, here, after);
     LLVMBuildBr(g->b, b_test);
     ng_block_start(g, b_done);
     return here;
@@ -220,7 +227,7 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
         both[0].prefetch = &to_come;
     }
     ng_sweep(l, both, 2);
-    carry_back(here, after, ng_block_here(g));
+    carry_around(g, here, after);
     for (int i = 0; i < n_roots; i++)
         ng_phi_add(carried[i], next.scalar[roots[i]], ng_block_here(g));
     LLVMBuildBr(g->b, b_loop);
@@ -310,10 +317,10 @@ static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
     if (l->s->prefetch != NG_PREFETCH_NONE)
         rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
     sweep_flight(l, f, 0, passes, passes - 1, l->s->prefetch == NG_PREFETCH_NONE ? NULL : &to_come);
+    carry_around(g, here, second);
     v_left = LLVMBuildSub(g->b, l->v_last, after.v_row, "");
     LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_loop,
                     b_drain);
-    carry_back(here, second, ng_block_here(g));
     carry_roots(l, f, ng_block_here(g), true);
 
     ng_block_start(g, b_drain);

@@ -10,7 +10,6 @@
 #include "error.h"
 
 #include <llvm-c/Analysis.h>
-#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <pthread.h>
@@ -38,15 +37,6 @@ static void initialize_targets(void) {
     LLVMInitializeAArch64Disassembler();
 }
 static pthread_once_t targets_once = PTHREAD_ONCE_INIT;
-
-static void set_options(void) {
-    /* Loop strength reduction takes half of the compile time and gains nothing on these loops. */
-    const char *argv[] = {"normgen", "-disable-lsr"};
-    LLVMParseCommandLineOptions(2, argv, NULL);
-}
-static pthread_once_t options_once = PTHREAD_ONCE_INIT;
-
-void ng_gen_process_options(void) { pthread_once(&options_once, set_options); }
 
 /* Moves an LLVM message into the error text. */
 static normgen_status llvm_failed(const char *what, char *message) {

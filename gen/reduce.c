@@ -137,7 +137,7 @@ void ng_carry(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_segment
 
     ng_block_start(g, b_add);
     add_level(l, r, work, v_level);
-    ng_phi_add(v_level, LLVMBuildAdd(g->b, v_level, ng_i64(g, 1), ""), b_add);
+    ng_phi_add(v_level, ng_opaque(g, LLVMBuildAdd(g->b, v_level, ng_i64(g, 1), "")), b_add);
     LLVMBuildBr(g->b, b_test);
     ng_v phi = first_phi;
     for (unsigned i = 0; i < r->total; i++, phi = LLVMGetNextInstruction(phi))

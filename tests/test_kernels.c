@@ -241,7 +241,6 @@ static pid_t start_worker(job *j) {
     pid_t pid = fork();
     if (pid != 0) return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ng_gen_process_options();
     report_crashes(j);
     for (size_t i; (i = atomic_fetch_add(&j->next, j->step)) < j->list->count;) {
         alarm(120);

@@ -410,7 +410,6 @@ START_TEST(random_programs_equal_the_interpreter) {
     ng_jit *jit = NULL;
     ng_cpu_host(&cpu);
     if (!isa->max_vec) return;
-    ng_gen_process_options();
     if (ng_cpu_runs(cpu, isa)) ck_assert_int_eq(ng_jit_new(&jit), NORMGEN_OK);
     for (uint64_t seed = 1; !only && seed <= programs; seed++)
         kernels += check_program(seed + 100000 * (uint64_t)_i, isa, jit);

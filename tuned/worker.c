@@ -292,7 +292,6 @@ int main(int argc, char **argv) {
         return 2;
     }
     prepare_process(measures);
-    ng_gen_process_options();
     ng_cpu_host(&w.cpu);
     ng_message_start(&w.out, NG_MSG_HELLO);
     ng_put_text(&w.out, NG_BUILD_ID);
