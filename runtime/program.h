@@ -151,7 +151,7 @@ typedef struct ng_op {
                         there */
 } ng_op;
 
-#define NG_MAX_OPS 200
+#define NG_MAX_OPS 320
 #define NG_MAX_KEEP 8
 #define NG_MAX_SLOTS 24
 #define NG_MAX_PASSES 8
