@@ -93,6 +93,22 @@ ng_v ng_fma(const ng_lower *l, ng_v *a) {
     return call(l, "fma", fma_by_doubles, t, a, 3);
 }
 
+/* ---- rint ---- */
+
+/* Adding 2^23 leaves no fraction; what is larger has none. The sign stays, also of zeros. */
+ng_v ng_rint(const ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v), t_bits = LLVMVectorType(g->t_i32, ng_vector_size(t));
+    if (l->isa->fma) return ng_intrinsic(g, "llvm.rint", &t, 1, &v, 1);
+    ng_v v_large = ng_real_const(t, 0x1p23), v_bits = ng_bitcast(g, v, t_bits);
+    ng_v v_size = ng_bitcast(g, masked_bits(g, v_bits, 0x7fffffff), t);
+    ng_v v_whole = LLVMBuildFSub(g->b, LLVMBuildFAdd(g->b, v_size, v_large, ""), v_large, "");
+    ng_v v_fraction = LLVMBuildFCmp(g->b, LLVMRealOLT, v_size, v_large, ""); /* not NaN */
+    v_whole = ng_bitcast(g, select_bits(g, v_fraction, v_whole, v_size), t_bits);
+    ng_v v_sign = masked_bits(g, v_bits, 0x80000000u);
+    return ng_bitcast(g, LLVMBuildOr(g->b, v_whole, v_sign, ""), t);
+}
+
 /* ---- f16: the same operations as in types.h ---- */
 
 static ng_v half_to_float(const ng_build *g, ng_v *a) {

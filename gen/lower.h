@@ -174,6 +174,8 @@ void ng_store_stream(ng_lower *l, ng_v v_memory, ng_v v_ptr);
 /* expand.c */
 /* a[0] * a[1] + a[2], rounded once; without FMA only for f32. */
 ng_v ng_fma(const ng_lower *l, ng_v *a);
+/* To the nearest integer, ties to even; without SSE4.1 only for f32. */
+ng_v ng_rint(const ng_lower *l, ng_v v);
 /* <n x i16> of f16 to <n x float> and back. */
 ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v);
 ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);

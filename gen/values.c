@@ -40,7 +40,7 @@ ng_v ng_arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
     case NG_FMA: return ng_fma(l, a);
     case NG_SQRT: return ng_intrinsic(g, "llvm.sqrt", &t, 1, a, 1);
     case NG_NEG: return LLVMBuildFNeg(g->b, a[0], "");
-    case NG_RINT: return ng_intrinsic(g, "llvm.rint", &t, 1, a, 1);
+    case NG_RINT: return ng_rint(l, a[0]);
     case NG_ABS: return ng_intrinsic(g, "llvm.fabs", &t, 1, a, 1);
     case NG_AND: return real_of(l, LLVMBuildAnd(g->b, v_a, v_b, ""));
     case NG_OR: return real_of(l, LLVMBuildOr(g->b, v_a, v_b, ""));
