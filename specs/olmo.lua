@@ -2,7 +2,7 @@
 -- OLMo 1 and 2. Source: modeling_olmo.py and modeling_olmo2.py of transformers.
 --
 -- OLMo 1 (LayerNorm without weight): MODEL__norm, MODEL__add as in llama.lua. OLMo 2 (RMSNorm, one
--- rounding): MODEL__qk,
+-- rounding): MODEL__post, the branch's norm and then the residual: residual + norm(x); MODEL__qk,
 -- over all heads of a query or key together; MODEL__final, before the head. Suffixes _f16 and _f32
 -- of MODEL give the other types.
 
@@ -17,6 +17,8 @@ for _, t in ipairs { { "", "bf16" }, { "_f16", "f16" }, { "_f32", "f32" } } do
   }
   name = "olmo_2_7b" .. t[1]
   list[#list + 1] = {
+    spec { name = name .. "__post", kind = "rms", hidden = 4096, eps = 1e-6, x = type,
+           after = type },
     spec { name = name .. "__qk", kind = "rms", hidden = 4096, eps = 1e-6, x = type },
     spec { name = name .. "__final", kind = "rms", hidden = 4096, eps = 1e-6, x = type },
   }

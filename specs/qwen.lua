@@ -3,7 +3,9 @@
 -- transformers; sizes and eps from config.json.
 --
 -- MODEL__norm, MODEL__add: as in llama.lua. MODEL__qk: the norm of a query or key head (rows are
--- heads). Suffixes _f16 and _f32 of MODEL give the other types.
+-- heads). MODEL__qk_rope: the same, then the rotation in f32. MODEL__gated (3-Next): the norm of a
+-- gated delta net's head, times the weight, rounded, times silu(z). Suffixes _f16 and _f32 of MODEL
+-- give the other types.
 
 local models = {
   { name = "qwen2p5_0p5b", hidden = 896, eps = 1e-6 },
@@ -15,7 +17,7 @@ local models = {
 }
 
 -- Qwen3-Next multiplies by 1 + weight in f32.
-local next = { name = "qwen3_next", hidden = 2048, eps = 1e-6, head = 256, offset = 1 }
+local next = { name = "qwen3_next", hidden = 2048, eps = 1e-6, head = 256, gated = 128, offset = 1 }
 
 local function norms(m, suffix, type)
   local name, rounding = m.name .. suffix, m.offset and "f32" or "llama"
@@ -28,6 +30,11 @@ local function norms(m, suffix, type)
   local list = { norm("norm", {}), norm("add", { residual = type, sum = type }) }
   if m.head then
     list[#list + 1] = norm("qk", { hidden = m.head })
+    list[#list + 1] = norm("qk_rope", { hidden = m.head, rope = "half" })
+  end
+  if m.gated then
+    list[#list + 1] = spec { name = name .. "__gated", kind = "rms", hidden = m.gated, eps = m.eps,
+                             x = type, gate = type, rounding = "gated" }
   end
   return list
 end

@@ -25,6 +25,10 @@ extern const int64_t cover_hidden[];
 
 /* Makes the set, of cases with `rows` rows and hidden up to `most`. */
 bool cover_pairs(uint64_t seed, size_t rows, int64_t most, case_list *list, cover_score *score);
+/* Adds legal cases at random until the list has `count`. */
+bool cover_random(uint64_t seed, size_t rows, int64_t most, size_t count, case_list *list);
+/* A spec that breaks this rule, and none before it in the table; false when none was found. */
+bool cover_broken(uint64_t seed, const ng_rule *rule, normgen_spec *s);
 /* Four specs that tests run with every hidden size, as text with %lld for hidden, ended by NULL. */
 extern const char *const cover_named[];
 /* Named spec `which` with that hidden; layout, place and alias follow from seed. */

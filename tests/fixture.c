@@ -68,17 +68,24 @@ static int alias_target(case_alias alias, int which) {
         [ALIAS_sum_residual] = {-1, NG_ROLE_residual},
         [ALIAS_y_x_sum_residual] = {NG_ROLE_x, NG_ROLE_residual},
         [ALIAS_y_residual_sum_x] = {NG_ROLE_residual, NG_ROLE_x},
+        [ALIAS_y_gate] = {NG_ROLE_gate, -1},
+        [ALIAS_y_after] = {NG_ROLE_after, -1},
     };
     return targets[alias][which];
 }
 
+static int stream_of(const ng_program *p, int role);
+
 bool case_alias_applies(const normgen_spec *s, case_alias alias) {
+    ng_program p;
+    ng_program_build(&p, s);
     for (int which = 0; which < 2; which++) {
-        int role = alias_target(alias, which), out = which ? s->sum : s->y;
+        int role = alias_target(alias, which);
         if (role < 0) continue;
-        int in = role == NG_ROLE_x ? s->x : s->residual;
-        if (in == NORMGEN_NONE || out == NORMGEN_NONE) return false;
-        if (ng_types[in].bytes != ng_types[out].bytes) return false;
+        int in = stream_of(&p, role), out = stream_of(&p, which ? NG_ROLE_sum : NG_ROLE_y);
+        if (in < 0 || out < 0 || !ng_stream_moves(&p.stream[in])) return false;
+        if (p.stream[in].block != 1 || p.stream[out].block != 1) return false;
+        if (ng_types[p.stream[in].type].bytes != ng_types[p.stream[out].type].bytes) return false;
     }
     return true;
 }
@@ -109,7 +116,7 @@ void guarded_fini(guarded *g) {
 
 /* Bytes from row 0 to a row. */
 static size_t row_distance(const operand *o, size_t row) {
-    return row / GROUP * (size_t)o->outer + row % GROUP * (size_t)o->inner;
+    return row / o->group * (size_t)o->outer + row % o->group * (size_t)o->inner;
 }
 static unsigned char *row_of(const operand *o, unsigned char *image, size_t row) {
     return image + o->offset + row_distance(o, row);
@@ -124,23 +131,23 @@ static int stream_of(const ng_program *p, int role) {
 
 /* Strides of a stream's operand. Streams of one operand get the same, whichever comes first. */
 static void choose_strides(const test_case *c, const ng_stream *s, operand *o) {
-    size_t element = ng_types[s->type].bytes, gap = 0, inner = o->row_bytes;
+    size_t element = s->element, gap = 0, inner = o->row_bytes;
     if (c->layout == LAYOUT_padded || c->layout == LAYOUT_nested) gap = element;
     if (c->layout == LAYOUT_mixed) gap = element * (size_t)((c->seed + 3u * s->role) % 8);
     inner += gap;
-    size_t outer = GROUP * inner + (c->layout == LAYOUT_nested ? 3 * element : 0);
+    size_t outer = o->group * inner + (c->layout == LAYOUT_nested ? 3 * element : 0);
     if (c->place == PLACE_aligned && ng_stream_moves(s)) {
         inner = round_up(inner, VECTOR);
-        outer = round_up(GROUP * inner + (outer - GROUP * (o->row_bytes + gap)), VECTOR);
+        outer = round_up(o->group * inner + (outer - o->group * (o->row_bytes + gap)), VECTOR);
     }
-    o->inner = (ptrdiff_t)inner;
-    o->outer = (ptrdiff_t)outer;
-    if (s->rows == NG_ONE) o->inner = o->outer = 0;
+    if (s->rows == NG_OUTER) outer = inner;
+    o->inner = s->rows == NG_EACH || s->rows == NG_INNER ? (ptrdiff_t)inner : 0;
+    o->outer = s->rows == NG_EACH || s->rows == NG_OUTER ? (ptrdiff_t)outer : 0;
 }
 
 /* Where row 0 lies in `size` bytes of which the rows cover `extent`. */
 static size_t choose_offset(const test_case *c, const ng_stream *s, size_t extent, size_t size) {
-    size_t element = ng_types[s->type].bytes, odd = element * (1 + 2 * ((c->seed + s->role) % 4));
+    size_t element = s->element, odd = element * (1 + 2 * ((c->seed + s->role) % 4));
     switch (c->place) {
     case PLACE_start: return 0;
     case PLACE_odd: return odd;
@@ -150,13 +157,20 @@ static size_t choose_offset(const test_case *c, const ng_stream *s, size_t exten
     }
 }
 
+/* Bytes from row 0 to the end of the last row, in address order. */
+static size_t extent_of(const operand *o, const ng_stream *s, size_t rows) {
+    size_t last = rows ? rows - 1 : 0;
+    if (s->rows == NG_INNER && last >= o->group) last = o->group - 1;
+    return row_distance(o, last) + o->row_bytes;
+}
+
 static bool operand_init(const test_case *c, const ng_program *p, int stream, operand *o) {
     const ng_stream *s = &p->stream[stream];
-    o->row_bytes = ng_stream_width(p, stream) * ng_types[s->type].bytes;
+    o->row_bytes = s->row_bytes;
     o->type = s->type;
+    o->group = p->inner ? (size_t)p->inner : GROUP;
     choose_strides(c, s, o);
-    size_t rows = s->rows == NG_ONE || c->rows == 0 ? 1 : c->rows;
-    size_t extent = row_distance(o, rows - 1) + o->row_bytes;
+    size_t extent = extent_of(o, s, c->rows);
     if (!guarded_init(&o->live, extent + 8 * VECTOR)) return false;
     memset(o->live.bytes, SLACK, o->live.size);
     o->offset = choose_offset(c, s, extent, o->live.size);
@@ -166,12 +180,15 @@ static bool operand_init(const test_case *c, const ng_program *p, int stream, op
 static void fill_input(fixture *f, int stream, operand *o) {
     const ng_stream *s = &f->program.stream[stream];
     size_t n = ng_stream_width(&f->program, stream);
-    if (s->rows == NG_ONE) {
-        awkward_shared(s->type, row_of(o, o->live.bytes, 0), n, f->c.seed, s->role, f->c.specials);
-        return;
+    for (size_t r = 0; r < f->c.rows; r++) { /* rows that share one fill it again with the same */
+        char *row = (char *)row_of(o, o->live.bytes, r);
+        size_t data = s->rows == NG_OUTER ? r / o->group : s->rows == NG_INNER ? r % o->group : 0;
+        if (s->rows == NG_EACH)
+            awkward_row(s->type, row, n, r, f->c.seed, s->role);
+        else
+            awkward_shared(s->type, row, n, f->c.seed + data * 7919, s->role, f->c.specials);
+        if (s->rows == NG_ONE) return;
     }
-    for (size_t r = 0; r < f->c.rows; r++)
-        awkward_row(s->type, row_of(o, o->live.bytes, r), n, r, f->c.seed, s->role);
 }
 
 static bool keep_images(fixture *f, operand *o, bool in_place) {
@@ -207,7 +224,7 @@ static bool build(fixture *f) {
     for (int out = 0; out < 2; out++)
         for (int s = 0; s < f->program.streams; s++)
             if (f->program.stream[s].out == out && !add_stream(f, s)) return false;
-    f->args.rows_per_outer = GROUP;
+    f->args.rows_per_outer = f->program.inner ? (size_t)f->program.inner : GROUP;
     for (int s = 0; s < f->program.streams; s++) {
         operand *o = &f->operand[f->of[s]];
         f->args.stream[s] = (normgen_stream){row_of(o, o->live.bytes, 0), o->inner, o->outer};
@@ -269,8 +286,34 @@ static bool is_nan(int type, const void *element) {
     return v != v;
 }
 
-bool element_same(int type, const void *a, const void *b) {
+static bool same_element(int type, const void *a, const void *b) {
     return memcmp(a, b, ng_types[type].bytes) == 0 || (is_nan(type, a) && is_nan(type, b));
+}
+
+bool element_same(int type, const void *a, const void *b) {
+    ng_field_run runs[NG_MAX_RUNS];
+    for (int n = ng_type_runs(type, runs), i = 0; i < n; i++)
+        for (size_t k = 0; k < runs[i].count; k++) {
+            size_t at = runs[i].at + k * ng_types[runs[i].type].bytes;
+            if (!same_element(runs[i].type, (const char *)a + at, (const char *)b + at))
+                return false;
+        }
+    return true;
+}
+
+/* The first entry of a block that differs, for messages. */
+static void show_difference(int type, const unsigned char *got, const unsigned char *want,
+                            char text[96]) {
+    ng_field_run runs[NG_MAX_RUNS];
+    for (int n = ng_type_runs(type, runs), i = 0; i < n; i++)
+        for (size_t k = 0; k < runs[i].count; k++) {
+            size_t at = runs[i].at + k * ng_types[runs[i].type].bytes;
+            if (same_element(runs[i].type, got + at, want + at)) continue;
+            snprintf(text, 96, "is %a, the reference has %a",
+                     ng_type_read(runs[i].type, got + at, 0),
+                     ng_type_read(runs[i].type, want + at, 0));
+            return;
+        }
 }
 
 static const char *name_of(const fixture *f, int o) {
@@ -294,13 +337,14 @@ static bool same_bytes(const fixture *f, int i, size_t from, size_t to, const ch
 static bool same_row(const fixture *f, int i, size_t row, char why[WHY_TEXT]) {
     const operand *o = &f->operand[i];
     const unsigned char *got = row_of(o, o->live.bytes, row), *want = row_of(o, o->expected, row);
-    size_t bytes = ng_types[o->type].bytes;
+    size_t bytes = ng_types[o->type].block_bytes;
+    char what[96] = "";
     if (memcmp(got, want, o->row_bytes) == 0) return true;
     for (size_t e = 0; e < o->row_bytes; e += bytes)
         if (!element_same(o->type, got + e, want + e)) {
-            snprintf(why, WHY_TEXT, "%s: row %zu (%s) element %zu is %a, the reference has %a",
-                     name_of(f, i), row, awkward_name(row, NG_ROLE_x), e / bytes,
-                     ng_type_read(o->type, got + e, 0), ng_type_read(o->type, want + e, 0));
+            show_difference(o->type, got + e, want + e, what);
+            snprintf(why, WHY_TEXT, "%s: row %zu (%s) element %zu %s", name_of(f, i), row,
+                     awkward_name(row, NG_ROLE_x), e / bytes * ng_types[o->type].block, what);
             return false;
         }
     return true;

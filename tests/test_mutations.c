@@ -59,7 +59,7 @@ static bool passes(const char *text, mutation wrong) {
         fixture f;
         char why[WHY_TEXT];
         open_case(&f, text, seed);
-        naive n = {&f.c.spec, &f.program, wrong};
+        naive n = {.spec = &f.c.spec, .program = &f.program, .wrong = wrong};
         subject s = subject_naive(&n);
         same = fixture_check(&f, &s, 0, f.c.rows, 1, why);
         fixture_fini(&f);
