@@ -13,7 +13,8 @@ typedef enum ng_rung {
     NG_RUNG_CACHES,  /* on one with the same ISA and caches of about the same size */
     NG_RUNG_ISA,     /* on one with the same ISA */
     NG_RUNG_HIDDEN,  /* for the same spec with another hidden, on any of these */
-    NG_RUNG_SHIPPED, /* the same three steps and the nearest hidden, in what the library has inside */
+    NG_RUNG_SHIPPED, /* the same three steps and the nearest hidden, in what the library has inside
+                      */
     NG_RUNG_DEFAULT, /* never tuned anywhere */
     NG_RUNG_COUNT
 } ng_rung;

@@ -300,12 +300,13 @@ static const char *keep_problem(const ng_program *p, const ng_schedule *s, int j
     if (s->keep[j] != NG_RELOAD) return NULL;
     if (ng_program_reload_store(p, j) < 0) return "keep=reload: no output holds the value exactly";
     /* The output is written in the value's first pass and may be an input of this call: after that
-     * pass no input may be read. */
+     * pass no input may be read that has a row for every row. */
     uint16_t passes[NG_MAX_OPS];
     ng_program_demand(p, s->keep, passes);
     int first = first_pass_of(p, j);
     for (int i = 0; i < p->ops; i++)
-        if (p->op[i].code == NG_LOAD && !p->op[i].shared && passes[i] >> (first + 1))
+        if (p->op[i].code == NG_LOAD && p->stream[p->op[i].stream].rows == NG_EACH &&
+            passes[i] >> (first + 1))
             return "keep=reload: an input is read again after the output is written";
     return NULL;
 }

@@ -80,8 +80,7 @@ int main(void) {
     Suite *s = suite_create("digests");
     TCase *t = tcase_create("digests");
     tcase_set_timeout(t, 120);
-    tcase_add_loop_test(t, kernels_give_the_golden_digests, 0,
-                         (int)ng_isa_count + 1);
+    tcase_add_loop_test(t, kernels_give_the_golden_digests, 0, (int)ng_isa_count + 1);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random row programs: whatever a program says, kernels equal the interpreter. Specs draw on a small
- * part of what programs can say; here operations, groups, pairings, views, scopes, blocks, types and
- * rows of streams meet at random, under random legal schedules, on every ISA level of this machine.
+/* Random row programs: whatever a program says, kernels equal the interpreter. Specs draw on a
+ * small part of what programs can say; here operations, groups, pairings, views, scopes, blocks,
+ * types and rows of streams meet at random, under random legal schedules, on every ISA level of
+ * this machine.
  *
  * A failure prints its seed; CASE=seed in the environment runs that program alone. */
 #include "awkward.h"
@@ -47,9 +48,8 @@ static int stream(maker *m, ng_role role, int type, int rows, int width, bool ou
 }
 
 static int push(maker *m, ng_code code, int a, int b, int c, int d) {
-    m->p.op[m->p.ops] = (ng_op){.code = (uint8_t)code,
-                                .stream = -1,
-                                .a = {(int16_t)a, (int16_t)b, (int16_t)c, (int16_t)d}};
+    m->p.op[m->p.ops] = (ng_op){
+        .code = (uint8_t)code, .stream = -1, .a = {(int16_t)a, (int16_t)b, (int16_t)c, (int16_t)d}};
     return m->p.ops++;
 }
 
@@ -68,12 +68,12 @@ static void inputs(maker *m) {
     static const ng_role roles[] = {NG_ROLE_x, NG_ROLE_residual, NG_ROLE_weight, NG_ROLE_bias};
     int n = 1 + below(m, 4);
     for (int i = 0; i < n; i++) {
-        int v = input(m, NG_LOAD, roles[i], any_type(m), i ? rows[below(m, 5)] : NG_EACH, NG_HIDDEN);
+        int v =
+            input(m, NG_LOAD, roles[i], any_type(m), i ? rows[below(m, 5)] : NG_EACH, NG_HIDDEN);
         note(&m->elems, v);
         note(&m->clean, v);
     }
-    if (m->pairing)
-        note(&m->elems, input(m, NG_LOAD, NG_ROLE_cos, NORMGEN_F32, NG_OUTER, NG_HALF));
+    if (m->pairing) note(&m->elems, input(m, NG_LOAD, NG_ROLE_cos, NORMGEN_F32, NG_OUTER, NG_HALF));
     if (below(m, 2))
         note(&m->scalars, input(m, NG_PEEK, NG_ROLE_x_scale, any_type(m), NG_EACH, NG_UNIT));
     if (below(m, 2))
@@ -97,7 +97,8 @@ static void arithmetic(maker *m) {
 
 static void on_bits(maker *m) {
     static const ng_code codes[] = {NG_AND, NG_OR, NG_XOR, NG_ABS, NG_RINT, NG_NEG};
-    int c = below(m, 6), a = pick(m, &m->clean), i = push(m, codes[c], a, pick(m, &m->clean), -1, -1);
+    int c = below(m, 6), a = pick(m, &m->clean),
+        i = push(m, codes[c], a, pick(m, &m->clean), -1, -1);
     note(&m->elems, i);
     if (c >= 3) note(&m->clean, i);
 }
@@ -180,7 +181,8 @@ static void choose_size(maker *m) {
     m->p.hidden = m->pairing == NG_HALVES       ? pairs[below(m, 9)]
                   : m->pairing == NG_NEIGHBOURS ? 2 * sizes[below(m, 12)]
                                                 : sizes[below(m, 12)];
-    if (m->group && m->pairing == NG_HALVES) m->p.hidden = m->group * (1 + below(m, 256 / m->group));
+    if (m->group && m->pairing == NG_HALVES)
+        m->p.hidden = m->group * (1 + below(m, 256 / m->group));
     if (m->group && m->pairing != NG_HALVES) m->p.hidden = m->group * (1 + below(m, 20));
     m->p.compute = below(m, 4) ? NORMGEN_F32 : NORMGEN_F64;
     m->p.lanes = 16 << below(m, 5);
@@ -217,7 +219,8 @@ static void block_make(block *b, const ng_stream *s, size_t alignment) {
     while (b->pitch % s->element || b->pitch < s->row_bytes) b->pitch += alignment;
     b->span = (rows - 1) * b->pitch + s->row_bytes;
     b->bytes = (b->span + alignment + page - 1) / page * page;
-    b->map = mmap(NULL, b->bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    b->map =
+        mmap(NULL, b->bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(b->map, MAP_FAILED);
     mprotect(b->map + b->bytes, page, PROT_NONE);
     memset(b->map, 0xa5, b->bytes);
@@ -328,7 +331,8 @@ static const char *compare(const ng_program *p, const ng_schedule *s, const ng_i
     int stream = 0;
     ng_cpu_host(&cpu);
     if (ng_compile(p, s, isa, &object) != NORMGEN_OK) return normgen_error();
-    if (!jit) { /* a level of another machine: a leaf without undefined symbols is all there is to see */
+    if (!jit) { /* a level of another machine: a leaf without undefined symbols is all there is to
+                   see */
         ng_object_fini(&object);
         return NULL;
     }
@@ -362,7 +366,8 @@ static ng_schedule random_schedule(maker *m) {
                      .block = (int16_t)(1 << below(m, 4)),
                      .store = (int16_t)below(m, 3),
                      .prefetch = (int16_t)below(m, 3),
-                     .overlap = (int16_t)below(m, 2)};
+                     .overlap = (int16_t)below(m, 2),
+                     .layout = (int16_t)below(m, 2)};
     for (int j = 0; j < m->p.keeps; j++) s.keep[j] = (uint8_t)below(m, 4);
     return s;
 }
@@ -386,7 +391,7 @@ static size_t check_program(uint64_t seed, const ng_isa *isa, ng_jit *jit) {
     if (!make(&m, seed)) return 0;
     ng_program_finish(&m.p);
     if (!is_sound(&m.p)) return 0;
-    for (int tries = 0; tries < 60 && done < SCHEDULES; tries++) {
+    for (int tries = 0; tries < 300 && done < SCHEDULES; tries++) {
         ng_schedule s = random_schedule(&m);
         char text[NG_SCHEDULE_TEXT];
         if (!ng_schedule_legal(&m.p, isa, &s, NULL)) continue;

@@ -31,8 +31,10 @@ typedef struct inspection {
 /* Outputs of 16 bits hide small errors of the sums. The same spec with its statistics saved, which
  * are of the compute type, does not. False when the spec needs none. */
 static bool make_twin(inspection *c, normgen_spec *spec) {
+    normgen_spec twin = *spec;
     if (ng_types[spec->y].bytes > 2 || spec->rstd) return false;
-    spec->rstd = 1;
+    twin.rstd = 1;
+    if (ng_spec_resolve(&twin, spec) != NORMGEN_OK) return false; /* it has no such statistic */
     ng_spec_text(spec, c->twin);
     return true;
 }

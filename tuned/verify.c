@@ -282,8 +282,8 @@ static bool same_row(const run *r, int s, size_t row, const unsigned char *want,
     memcpy(&g, d.got, ng_types[d.type].bytes);
     snprintf(what, sizeof what, "%s %zu: want %.9g (0x%llx), got %.9g (0x%llx)",
              ng_types[r->t->c->program.stream[s].type].block > 1 ? "block" : "element", d.index,
-             ng_type_read(d.type, d.want, 0), (unsigned long long)w,
-             ng_type_read(d.type, d.got, 0), (unsigned long long)g);
+             ng_type_read(d.type, d.want, 0), (unsigned long long)w, ng_type_read(d.type, d.got, 0),
+             (unsigned long long)g);
     return differs(r, s, row, what);
 }
 
