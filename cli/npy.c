@@ -15,11 +15,9 @@ enum { ALIGN = 64 }; /* of the array in the file */
 static const struct {
     const char *descr;
     int type;
-} descrs[] = {{"<f4", NORMGEN_F32},
-              {"<f8", NORMGEN_F64},
-              {"<f2", NORMGEN_F16},
-              {"|V2", NORMGEN_BF16},
-              {"<V2", NORMGEN_BF16}};
+} descrs[] = {{"<f4", NORMGEN_F32},  {"<f8", NORMGEN_F64},  {"<f2", NORMGEN_F16},
+              {"|i1", NORMGEN_I8},   {"|u1", NORMGEN_U8},   {"|u1", NORMGEN_E4M3},
+              {"|u1", NORMGEN_E5M2}, {"|V2", NORMGEN_BF16}, {"<V2", NORMGEN_BF16}};
 
 typedef struct scanner {
     const char *p, *end;
@@ -86,9 +84,10 @@ static normgen_status unknown_type(const char *descr) {
                        "its elements are big-endian ('%s'); save it with "
                        "a.astype(a.dtype.newbyteorder('<'))",
                        descr);
-    return ng_fail(NORMGEN_E_IO,
-                   "its elements are '%s'; normgen reads '<f2', '<f4', '<f8', and '|V2' as bf16",
-                   descr);
+    return ng_fail(
+        NORMGEN_E_IO,
+        "its elements are '%s'; normgen reads '<f2', '<f4', '<f8', '|i1', '|u1', and '|V2' as bf16",
+        descr);
 }
 
 static normgen_status set_type(const char *descr, int v2, cli_array *a) {

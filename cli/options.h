@@ -6,6 +6,7 @@
 #define CLI_OPTIONS_H
 
 #include "models.h"
+#include "program.h"
 #include "spec.h"
 
 #include <stdio.h>
@@ -23,11 +24,10 @@ typedef struct cli_args {
     normgen_spec spec; /* from one flag for each field; defaults are not filled in */
     uint64_t given;    /* bit i: ng_fields[i] was a flag */
     const char *name, *model, *db, *schedule, *isa;
-    const char *x, *weight, *bias, *residual;      /* input arrays of run */
-    const char *y, *sum_out, *mean_out, *rstd_out; /* its output arrays */
-    const char *prefix, *regimes;                  /* of emit */
-    const char *output;                            /* the file that is written */
-    int64_t effort, rows, threads, seed, schedules, trials, v2, older;
+    const char *in[NG_ROLE_COUNT], *out[NG_ROLE_COUNT]; /* array files of run, by role */
+    const char *prefix, *regimes;                       /* of emit */
+    const char *output;                                 /* the file that is written */
+    int64_t inner, effort, rows, threads, seed, schedules, trials, v2, older;
     int64_t type; /* of presets: index of cli_model_types */
     double budget;
     int64_t models, json, ir, assembly, tuned, shared, no_baseline, help; /* flags: 0 or 1 */

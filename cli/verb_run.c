@@ -14,21 +14,40 @@
 
 #include <string.h>
 
-/* Where the array of a role comes from or goes to, and which field of the spec has its type. */
+/* What the arrays of a role are called on the command line, and which field of the spec has their
+ * type (or says that a statistic is saved); 0 where no field does. A role may be read by one spec
+ * and written by another. */
+#define FIELD(member) offsetof(normgen_spec, member)
 static const struct {
-    const char *option;
-    size_t path;  /* offset in cli_args */
-    size_t field; /* offset in normgen_spec of the type, or of the flag of a saved statistic */
+    const char *in, *out;
+    size_t field;
 } files[NG_ROLE_COUNT] = {
-    [NG_ROLE_x] = {"x", offsetof(cli_args, x), offsetof(normgen_spec, x)},
-    [NG_ROLE_residual] = {"residual", offsetof(cli_args, residual),
-                          offsetof(normgen_spec, residual)},
-    [NG_ROLE_weight] = {"weight", offsetof(cli_args, weight), offsetof(normgen_spec, weight)},
-    [NG_ROLE_bias] = {"bias", offsetof(cli_args, bias), offsetof(normgen_spec, bias)},
-    [NG_ROLE_y] = {"out", offsetof(cli_args, y), offsetof(normgen_spec, y)},
-    [NG_ROLE_sum] = {"sum-out", offsetof(cli_args, sum_out), offsetof(normgen_spec, sum)},
-    [NG_ROLE_mean] = {"mean-out", offsetof(cli_args, mean_out), offsetof(normgen_spec, mean)},
-    [NG_ROLE_rstd] = {"rstd-out", offsetof(cli_args, rstd_out), offsetof(normgen_spec, rstd)},
+    [NG_ROLE_x] = {"x", NULL, FIELD(x)},
+    [NG_ROLE_residual] = {"residual", NULL, FIELD(residual)},
+    [NG_ROLE_weight] = {"weight", NULL, FIELD(weight)},
+    [NG_ROLE_bias] = {"bias", NULL, FIELD(bias)},
+    [NG_ROLE_y] = {NULL, "out", FIELD(y)},
+    [NG_ROLE_sum] = {NULL, "sum-out", FIELD(sum)},
+    [NG_ROLE_mean] = {"mean", "mean-out", FIELD(mean)},
+    [NG_ROLE_rstd] = {"rstd", "rstd-out", FIELD(rstd)},
+    [NG_ROLE_x_scale] = {"x-scale", NULL, 0},
+    [NG_ROLE_gate] = {"gate", NULL, FIELD(gate)},
+    [NG_ROLE_mod_scale] = {"mod-scale", NULL, FIELD(modulate)},
+    [NG_ROLE_mod_shift] = {"mod-shift", NULL, 0},
+    [NG_ROLE_xbias] = {"xbias", NULL, FIELD(xbias)},
+    [NG_ROLE_xgate] = {"xgate", NULL, FIELD(xgate)},
+    [NG_ROLE_after] = {"after", NULL, FIELD(after)},
+    [NG_ROLE_post_weight] = {"post_weight", NULL, FIELD(post_weight)},
+    [NG_ROLE_y2] = {NULL, "y2-out", FIELD(y2)},
+    [NG_ROLE_weight2] = {"weight2", NULL, FIELD(weight2)},
+    [NG_ROLE_bias2] = {"bias2", NULL, FIELD(bias2)},
+    [NG_ROLE_y_scale] = {"y-scale", "y-scale-out", 0},
+    [NG_ROLE_y_zero] = {NULL, "y-zero-out", 0},
+    [NG_ROLE_cos] = {"cos", NULL, FIELD(rope_type)},
+    [NG_ROLE_sin] = {"sin", NULL, 0},
+    [NG_ROLE_alpha] = {"alpha", NULL, 0},
+    [NG_ROLE_q] = {NULL, "q-out", 0},
+    [NG_ROLE_m2] = {NULL, "m2-out", 0},
 };
 
 typedef struct job {
@@ -42,8 +61,12 @@ typedef struct job {
 } job;
 
 static const char *path_of(const job *j, int role) {
-    if (!files[role].option) return NULL;
-    return *(const char *const *)(const void *)((const char *)j->args + files[role].path);
+    return j->args->in[role] ? j->args->in[role] : j->args->out[role];
+}
+static bool is_written(const job *j, int role) { return j->args->out[role] != NULL; }
+static const char *option_of(const job *j, int role) {
+    bool out = is_written(j, role) || !files[role].in;
+    return out ? files[role].out : files[role].in;
 }
 static int32_t *field_of(normgen_spec *spec, int role) {
     return (int32_t *)(void *)((char *)spec + files[role].field);
@@ -55,11 +78,14 @@ static int check_streams(const job *j) {
     int in = 0, out = 0;
     for (int r = 0; r < NG_ROLE_COUNT; r++) {
         const char *path = path_of(j, r);
-        if (path && cli_path_is_stream(path)) ng_roles[r].out ? out++ : in++;
-        for (int q = 0; path && ng_roles[r].out && q < r; q++)
-            if (ng_roles[q].out && path_of(j, q) && strcmp(path, path_of(j, q)) == 0)
+        if (path && cli_path_is_stream(path)) is_written(j, r) ? out++ : in++;
+        if (j->args->in[r] && j->args->out[r])
+            return cli_usage_error(j->args->verb, "--%s and --%s: a spec reads or writes it",
+                                   files[r].in, files[r].out);
+        for (int q = 0; is_written(j, r) && q < r; q++)
+            if (is_written(j, q) && strcmp(path, path_of(j, q)) == 0)
                 return cli_usage_error(j->args->verb, "--%s and --%s name one file: '%s'",
-                                       files[q].option, files[r].option, path);
+                                       option_of(j, q), option_of(j, r), path);
     }
     if (in > 1) return cli_usage_error(j->args->verb, "only one array can come from '-'");
     if (out && j->args->json)
@@ -68,8 +94,11 @@ static int check_streams(const job *j) {
 }
 
 static int check_words(const job *j) {
-    if (!j->args->x) return cli_usage_error(j->args->verb, "no input is given: --x FILE");
-    if (!j->args->y) return cli_usage_error(j->args->verb, "no output is given: -o FILE");
+    bool writes = false;
+    for (int r = 0; r < NG_ROLE_COUNT; r++) writes = writes || is_written(j, r);
+    if (!j->args->in[NG_ROLE_x])
+        return cli_usage_error(j->args->verb, "no input is given: --x FILE");
+    if (!writes) return cli_usage_error(j->args->verb, "no output is given: -o FILE");
     if (j->args->name && !j->args->n_words && !j->args->model)
         return cli_usage_error(j->args->verb, "--name selects from a Lua file, and none is given");
     return check_streams(j);
@@ -77,12 +106,19 @@ static int check_words(const job *j) {
 
 /* ---- inputs ---- */
 
+/* The stream of a role, or NULL. */
+static const ng_stream *stream_of(const job *j, int role) {
+    for (int s = 0; s < j->program.streams; s++)
+        if (j->program.stream[s].role == role) return &j->program.stream[s];
+    return NULL;
+}
+
 /* Reads every input that is named; text becomes the type that the spec has for it. */
 static normgen_status read_inputs(job *j, bool has_spec) {
     for (int r = 0; r < NG_ROLE_COUNT; r++) {
-        if (ng_roles[r].out || !path_of(j, r)) continue;
-        int32_t type = has_spec ? *field_of(&j->spec, r) : NORMGEN_F32;
-        cli_array_rules rules = {type == NORMGEN_NONE ? NORMGEN_F32 : type,
+        if (!j->args->in[r]) continue;
+        const ng_stream *stream = has_spec ? stream_of(j, r) : NULL;
+        cli_array_rules rules = {stream ? stream->type : NORMGEN_F32,
                                  j->args->v2 ? NORMGEN_BF16 : NORMGEN_NONE};
         normgen_status st = cli_array_read(path_of(j, r), &rules, &j->array[r]);
         if (st != NORMGEN_OK) return st;
@@ -98,34 +134,33 @@ static normgen_status spec_of_arrays(job *j) {
     if (s.hidden == 0)
         return ng_fail(NORMGEN_E_SPEC, "%s: rows of no elements cannot be normalized",
                        path_of(j, NG_ROLE_x));
+    s.weight = NORMGEN_NONE;
     for (int r = 0; r < NG_ROLE_COUNT; r++)
-        if (files[r].option && !ng_roles[r].out)
-            *field_of(&s, r) = path_of(j, r) ? j->array[r].type : NORMGEN_NONE;
+        if (files[r].field && j->args->in[r] && !files[r].out) *field_of(&s, r) = j->array[r].type;
     if (path_of(j, NG_ROLE_sum) && s.sum == NORMGEN_DEFAULT) s.sum = s.x;
-    if (path_of(j, NG_ROLE_mean)) s.mean = 1;
-    if (path_of(j, NG_ROLE_rstd)) s.rstd = 1;
+    if (is_written(j, NG_ROLE_mean)) s.mean = s.stats != NORMGEN_STATS_PARTIAL;
+    if (is_written(j, NG_ROLE_rstd)) s.rstd = 1;
     return cli_spec_of_flags(&s, j->args->given, &j->spec);
-}
-
-static bool has_stream(const job *j, int role) {
-    for (int s = 0; s < j->program.streams; s++)
-        if (j->program.stream[s].role == role) return true;
-    return false;
 }
 
 /* A file for everything that the spec reads, and no file for what it has not. */
 static normgen_status check_roles(const job *j) {
     for (int r = 0; r < NG_ROLE_COUNT; r++) {
         const char *path = path_of(j, r), *name = ng_roles[r].name;
-        if (path && !has_stream(j, r))
-            return ng_fail(NORMGEN_E_ARGUMENT,
-                           "--%s: the spec has no %s; leave the file out, or "
-                           "add %s=… to the spec",
-                           files[r].option, name, name);
-        if (!path && !ng_roles[r].out && has_stream(j, r))
+        const ng_stream *stream = stream_of(j, r);
+        if (path && (!stream || stream->out != is_written(j, r)))
             return ng_fail(
-                NORMGEN_E_ARGUMENT, "the spec has %s=%s, and no file has it: add --%s FILE", name,
-                ng_types[*field_of((normgen_spec *)(uintptr_t)&j->spec, r)].name, files[r].option);
+                NORMGEN_E_ARGUMENT,
+                "--%s: the spec has no %s%s; leave the file out, or add %s=… to the spec",
+                option_of(j, r), name,
+                !stream       ? ""
+                : stream->out ? " to read"
+                              : " to write",
+                name);
+        if (!path && stream && !stream->out)
+            return ng_fail(NORMGEN_E_ARGUMENT,
+                           "the spec has %s=%s, and no file has it: add --%s FILE", name,
+                           ng_types[stream->type].name, files[r].in);
     }
     return NORMGEN_OK;
 }
@@ -133,13 +168,30 @@ static normgen_status check_roles(const job *j) {
 static normgen_status misfit(const job *j, int role, const char *wanted) {
     char text[512];
     return ng_fail(NORMGEN_E_ARGUMENT, "%s: --%s is %s; it must be %s", path_of(j, role),
-                   files[role].option, cli_array_describe(&j->array[role], text, sizeof text),
+                   option_of(j, role), cli_array_describe(&j->array[role], text, sizeof text),
                    wanted);
 }
 
 static bool same_shape(const cli_array *a, const cli_array *b) {
     return a->dims == b->dims &&
            memcmp(a->shape, b->shape, (size_t)a->dims * sizeof a->shape[0]) == 0;
+}
+
+/* Entries of one row of the caller: where a row is groups, of all of them. */
+static int64_t entries_of(const job *j, const ng_stream *stream) {
+    int index = (int)(stream - j->program.stream);
+    int64_t parts = stream->rows == NG_EACH || stream->rows == NG_INNER ? j->program.parts : 1;
+    return (int64_t)ng_stream_width(&j->program, index) * parts;
+}
+
+static size_t rows_inside(const job *j) {
+    int64_t inner = j->args->inner ? j->args->inner : j->program.inner;
+    return inner ? (size_t)inner : j->rows ? j->rows : 1;
+}
+
+static const char *rows_text(size_t rows, char text[32]) {
+    snprintf(text, 32, rows == 1 ? "one" : "%zu", rows);
+    return text;
 }
 
 static normgen_status check_array(const job *j, const ng_stream *stream) {
@@ -149,38 +201,52 @@ static normgen_status check_array(const job *j, const ng_stream *stream) {
         snprintf(wanted, sizeof wanted, "%s, as the spec says", ng_types[stream->type].name);
         return misfit(j, stream->role, wanted);
     }
-    bool width = a->dims > 0 && a->shape[a->dims - 1] == j->spec.hidden;
-    if (!width || (ng_stream_shared(stream) && a->count != (size_t)j->spec.hidden)) {
-        snprintf(wanted, sizeof wanted, "%s %lld elements (hidden)",
-                 ng_stream_shared(stream) ? "one row of" : "rows of", (long long)j->spec.hidden);
-        return misfit(j, stream->role, wanted);
-    }
-    if (ng_stream_moves(stream) && !same_shape(a, x)) {
+    int64_t row = entries_of(j, stream);
+    size_t rows = ng_stream_rows(stream, j->rows, rows_inside(j));
+    if (j->program.parts > 1) rows = stream->rows == NG_EACH ? j->rows : 1;
+    bool width =
+        (row == 1 && stream->width != NG_HIDDEN) || (a->dims > 0 && a->shape[a->dims - 1] == row);
+    if (ng_stream_moves(stream) && width && !same_shape(a, x)) {
         snprintf(wanted, sizeof wanted, "as large as --x, which is %s",
                  cli_array_describe(x, text, sizeof text));
         return misfit(j, stream->role, wanted);
     }
-    return NORMGEN_OK;
+    if (width && a->count == rows * (size_t)row) return NORMGEN_OK;
+    if (ng_stream_moves(stream))
+        snprintf(wanted, sizeof wanted, "rows of %lld elements (hidden)", (long long)row);
+    else
+        snprintf(wanted, sizeof wanted, "%s row%s of %lld element%s%s", rows_text(rows, text),
+                 rows == 1 ? "" : "s", (long long)row, row == 1 ? "" : "s",
+                 stream->width == NG_HIDDEN ? " (hidden)" : "");
+    return misfit(j, stream->role, wanted);
 }
 
 static normgen_status check_arrays(job *j) {
     normgen_status st = check_roles(j);
+    j->rows = j->array[NG_ROLE_x].count / (size_t)j->spec.hidden;
     for (int s = 0; s < j->program.streams && st == NORMGEN_OK; s++)
         if (!j->program.stream[s].out) st = check_array(j, &j->program.stream[s]);
-    j->rows = j->array[NG_ROLE_x].count / (size_t)j->spec.hidden;
     return st;
 }
 
 /* ---- running ---- */
 
-/* Rows have the shape of x, scalars that of its leading dimensions. */
+/* Rows have the shape of x, values the one of its leading dimensions (and the groups), and what is
+ * in between has its own last dimension. Blocks are bytes. */
 static normgen_status make_outputs(job *j) {
     const cli_array *x = &j->array[NG_ROLE_x];
     normgen_status st = NORMGEN_OK;
     for (int s = 0; s < j->program.streams && st == NORMGEN_OK; s++) {
         const ng_stream *t = &j->program.stream[s];
-        int dims = ng_stream_moves(t) ? x->dims : x->dims - 1;
-        if (t->out) st = cli_array_new(t->type, dims, x->shape, &j->array[t->role]);
+        cli_array shape = *x;
+        int64_t last = entries_of(j, t);
+        bool blocks = ng_types[t->type].block > 1;
+        if (blocks) last = (int64_t)t->row_bytes * j->program.parts;
+        if (last == 1 && t->width == NG_UNIT) shape.dims--;
+        if (shape.dims > 0 && shape.dims == x->dims) shape.shape[shape.dims - 1] = last;
+        if (t->out)
+            st = cli_array_new(blocks ? NORMGEN_U8 : t->type, shape.dims, shape.shape,
+                               &j->array[t->role]);
     }
     return st;
 }
@@ -193,6 +259,7 @@ static void warn(void *ctx, normgen_log_level level, const char *line) {
 static void set_pointers(job *j, normgen_args *args) {
     *args = NORMGEN_ARGS;
     args->rows = j->rows;
+    args->inner = (size_t)j->args->inner;
     for (int r = 0; r < NG_ROLE_COUNT; r++)
         *(void **)(void *)((char *)args + ng_roles[r].base) = j->array[r].data;
 }
@@ -217,8 +284,7 @@ static normgen_status run_kernel(job *j) {
 static normgen_status write_outputs(job *j) {
     normgen_status st = NORMGEN_OK;
     for (int r = 0; r < NG_ROLE_COUNT && st == NORMGEN_OK; r++)
-        if (ng_roles[r].out && path_of(j, r))
-            st = cli_output_write(path_of(j, r), &j->array[r], &j->output[r]);
+        if (is_written(j, r)) st = cli_output_write(path_of(j, r), &j->array[r], &j->output[r]);
     if (st == NORMGEN_OK && cli_stop) st = ng_fail(NORMGEN_E_INTERRUPTED, "interrupted");
     for (int r = 0; r < NG_ROLE_COUNT && st == NORMGEN_OK; r++)
         if (path_of(j, r)) st = cli_output_commit(&j->output[r]);
@@ -236,7 +302,7 @@ static void report_json(job *j) {
     cli_json_integer(&json, "rows", (int64_t)j->rows);
     cli_json_text(&json, "served_by", j->served);
     for (int r = 0; r < NG_ROLE_COUNT; r++)
-        if (ng_roles[r].out && path_of(j, r)) cli_json_text(&json, ng_roles[r].name, path_of(j, r));
+        if (is_written(j, r)) cli_json_text(&json, ng_roles[r].name, path_of(j, r));
     cli_json_end(&json);
 }
 
@@ -245,9 +311,9 @@ static void report(job *j) {
     char text[NORMGEN_SPEC_TEXT], shape[512];
     ng_spec_text(&j->spec, text);
     for (int r = 0; r < NG_ROLE_COUNT; r++)
-        if (ng_roles[r].out && path_of(j, r) && cli_path_is_stream(path_of(j, r))) return;
+        if (is_written(j, r) && cli_path_is_stream(path_of(j, r))) return;
     for (int r = 0; r < NG_ROLE_COUNT; r++)
-        if (ng_roles[r].out && path_of(j, r))
+        if (is_written(j, r))
             printf("%s: %s\n", path_of(j, r),
                    cli_array_describe(&j->array[r], shape, sizeof shape));
     printf("%s: %s\n", text, j->served);
@@ -255,6 +321,7 @@ static void report(job *j) {
 
 static normgen_status run_job(job *j) {
     bool has_spec = j->args->n_words > 0 || j->args->model;
+    if (has_spec) ng_program_build(&j->program, &j->spec);
     normgen_status st = read_inputs(j, has_spec);
     if (st == NORMGEN_OK && !has_spec) st = spec_of_arrays(j);
     if (st != NORMGEN_OK) return st;
@@ -289,17 +356,42 @@ static int run(const cli_args *args) {
 
 static const char *const v2_words[] = {"bf16", NULL};
 
-#define FILE_OPTION(name, letter, member, help)                                                    \
-    {name, letter, CLI_TEXT, offsetof(cli_args, member), "FILE", NULL, 0, 0, help}
+#define FILE_IN(name, role, help)                                                                  \
+    {name, 0, CLI_TEXT, offsetof(cli_args, in[NG_ROLE_##role]), "FILE", NULL, 0, 0, help}
+#define FILE_OUT(name, letter, role, help)                                                         \
+    {name, letter, CLI_TEXT, offsetof(cli_args, out[NG_ROLE_##role]), "FILE", NULL, 0, 0, help}
 static const cli_option options[] = {
-    FILE_OPTION("x", 0, x, "the input: rows of `hidden` elements, any leading dimensions"),
-    FILE_OPTION("weight", 0, weight, "one row of factors, gamma"),
-    FILE_OPTION("bias", 0, bias, "one row that is added last, beta"),
-    FILE_OPTION("residual", 0, residual, "added to x before the norm; as large as x"),
-    FILE_OPTION("out", 'o', y, "the output, as large as x"),
-    FILE_OPTION("sum-out", 0, sum_out, "x + residual, as large as x"),
-    FILE_OPTION("mean-out", 0, mean_out, "the mean of each row"),
-    FILE_OPTION("rstd-out", 0, rstd_out, "1/sqrt(variance + eps) of each row"),
+    FILE_IN("x", x, "the input: rows of `hidden` elements, any leading dimensions"),
+    FILE_IN("weight", weight, "one row of factors, gamma; with heads a row each"),
+    FILE_IN("bias", bias, "one row that is added last, beta"),
+    FILE_IN("residual", residual, "added to x before the norm; as large as x"),
+    FILE_IN("gate", gate, "the gate z, as large as x"),
+    FILE_IN("after", after, "added to the result, as large as x"),
+    FILE_IN("xbias", xbias, "one row that is added to x first"),
+    FILE_IN("xgate", xgate, "factors of x, one row per sample"),
+    FILE_IN("mod-scale", mod_scale, "modulate: one row per sample"),
+    FILE_IN("mod-shift", mod_shift, "modulate: one row per sample"),
+    FILE_IN("post_weight", post_weight, "one row of factors of the branch's own norm"),
+    FILE_IN("weight2", weight2, "one row of factors of the second output"),
+    FILE_IN("bias2", bias2, "one row that is added to the second output"),
+    FILE_IN("cos", cos, "rope: rows of hidden/2 elements, one per token"),
+    FILE_IN("sin", sin, "rope: the same"),
+    FILE_IN("alpha", alpha, "dyt: one value"),
+    FILE_IN("x-scale", x_scale, "x=i8: one value per row"),
+    FILE_IN("y-scale", y_scale, "quant=static: one value"),
+    FILE_IN("mean", mean, "stats=apply, layer: one value per row"),
+    FILE_IN("rstd", rstd, "stats=apply: one value per row"),
+    FILE_OUT("out", 'o', y, "the output, as large as x; blocks as bytes"),
+    FILE_OUT("y2-out", 0, y2, "the second output, as large as x"),
+    FILE_OUT("sum-out", 0, sum, "x + residual, as large as x"),
+    FILE_OUT("mean-out", 0, mean, "the mean of each row"),
+    FILE_OUT("rstd-out", 0, rstd, "1/sqrt(variance + eps) of each row"),
+    FILE_OUT("y-scale-out", 0, y_scale, "scales of quant=row or groupN"),
+    FILE_OUT("y-zero-out", 0, y_zero, "zero points of quant=row with y=u8"),
+    FILE_OUT("q-out", 0, q, "stats=partial: the sum of squares of each row"),
+    FILE_OUT("m2-out", 0, m2, "stats=partial, layer: squared deviations of each row"),
+    {"inner", 0, CLI_INTEGER, offsetof(cli_args, inner), "N", NULL, 1, INT64_C(1) << 40,
+     "rows of one token or sample: heads, positions"},
     {"v2", 0, CLI_WORD, offsetof(cli_args, v2), NULL, v2_words, 1, 0,
      "what 2-byte void elements ('|V2') in .npy files are"},
     CLI_OPTIONS_SPEC,
@@ -309,16 +401,19 @@ static const cli_option options[] = {
 };
 
 /* Fields that the arrays decide. */
-static const char *const without[] = {"x", "weight", "bias", "residual", "mean", "rstd", NULL};
+static const char *const without[] = {"x",       "weight", "bias",        "residual", "mean",
+                                      "rstd",    "gate",   "after",       "xbias",    "xgate",
+                                      "weight2", "bias2",  "post_weight", NULL};
 
 const cli_verb cli_verb_run = {
     "run",
     "[SPEC] --x FILE [--weight FILE …] -o FILE",
     "Apply a norm to arrays in files",
     CLI_SPEC_HELP
-    "Files are NumPy arrays (.npy, format 1.0 to 3.0, C order, little-endian f2 f4 f8, and bf16 "
-    "as\n"
-    "2-byte void with --v2 bf16), or text, one row a line, in *.txt and in \"-\", the standard\n"
+    "Files are NumPy arrays (.npy, format 1.0 to 3.0, C order, little-endian f2 f4 f8, i1, u1, "
+    "and\n"
+    "bf16 as 2-byte void with --v2 bf16), or text, one row a line, in *.txt and in \"-\", the "
+    "standard\n"
     "streams. Text is read as the spec's type, f32 without a spec.\n"
     "With flags in place of SPEC, hidden and all types that are not given come from the arrays, "
     "and\n"

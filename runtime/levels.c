@@ -108,7 +108,8 @@ static region region_of(const ng_stream *t, const normgen_args *args, strides s,
     run out = {s.outer ? s.outer : 1, s.outer ? outer : 1};
     bool swapped = in.count > 1 && out.count > 1 && in.stride > out.stride;
     uintptr_t base = (uintptr_t)member(args, t->at);
-    if (out.count == 1) out.stride = SIZE_MAX >> 1; /* no step is taken */
+    if (in.count == 1) in.stride = 1; /* steps that are not taken make no difference */
+    if (out.count == 1) out.stride = SIZE_MAX >> 1;
     return (region){base, swapped ? out : in, swapped ? in : out, t->row_bytes};
 }
 

@@ -50,6 +50,7 @@ BROKEN(post_range, is(s->post_weight) && s->range)
 BROKEN(post_gate, is(s->post_weight) && s->gate_at == NORMGEN_GATE_BEFORE)
 BROKEN(post_xgate, is(s->post_weight) && is(s->xgate))
 BROKEN(post_stats, is(s->post_weight) && s->stats)
+BROKEN(shifted_gate, s->variance == NORMGEN_SHIFTED && s->gate_at == NORMGEN_GATE_BEFORE)
 BROKEN(gated_gate, s->rounding == NORMGEN_ROUNDING_GATED && !has_gate(s))
 BROKEN(gated_at, s->rounding == NORMGEN_ROUNDING_GATED && s->gate_at == NORMGEN_GATE_BEFORE)
 BROKEN(gated_weight, s->rounding == NORMGEN_ROUNDING_GATED && !is(s->weight))
@@ -120,6 +121,8 @@ const ng_rule ng_rules[] = {
      "use gate_at=after"},
     {"post_weight", "xgate", post_xgate, "the branch is normalized or gated, not both"},
     {"post_weight", "stats", post_stats, "two norms have two statistics; use stats=whole"},
+    {"variance", "gate_at", shifted_gate,
+     "the first element would need a gate of its own; use two_pass"},
     {"rounding", "gate", gated_gate, "rounding=gated rounds before the gate; give gate=TYPE"},
     {"rounding", "gate_at", gated_at,
      "rounding=gated rounds before a gate that comes after the "

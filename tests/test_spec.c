@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spec texts and spec structs: what one field table promises about both. Every failure prints the
  * text at hand. */
+#include "program.h"
 #include "spec.h"
 
 #include "decimal.h"
@@ -414,6 +415,35 @@ START_TEST(resolving_twice_changes_nothing) {
 }
 END_TEST
 
+/* What is built has limits (operations, buffers, values that cross passes): no spec exceeds them. */
+START_TEST(every_valid_spec_has_a_program) {
+    static const char *const long_ones[] = {
+        "layer hidden=64 eps=1e-5 x=f64 y=u8 quant=row y2=f32 rope=half gate=f64 gate_act=gelu "
+        "gate_at=before range=scaled residual=f64 sum=bf16 stat_of=stat_exact "
+        "mean=yes rstd=yes bias=f32 xbias=f32 multiplier=2 xgate=f32 modulate=f32 offset=1",
+        "layer hidden=64 eps=1e-5 x=f64 y=q8_1 y2=f32 rope=interleaved gate=f64 gate_act=gelu "
+        "range=scaled residual=f64 sum=bf16 stat_of=stat_exact mean=yes rstd=yes bias=f32 "
+        "modulate=f32 rounding=llama",
+        "rms hidden=64 eps=1e-5 x=bf16 y=u8 quant=row y2=f32 weight2=f32 bias2=f32 residual=bf16 "
+        "sum=bf16 post_weight=f32 offset=1 rounding=llama stat_of=stat_exact rstd=yes",
+        "dyt hidden=64 eps=0 x=f64 y=q8_1 gate=f64 gate_act=gelu residual=f64 sum=f64 after=f64"};
+    uint64_t state = 21;
+    ng_program p;
+    for (size_t i = 0; i < sizeof long_ones / sizeof long_ones[0]; i++) {
+        normgen_spec s;
+        REQUIRE(normgen_spec_parse(&s, long_ones[i]) == NORMGEN_OK, "%s", normgen_error());
+        ng_program_build(&p, &s);
+    }
+    for (int i = 0; i < 10000; i++) {
+        char text[NORMGEN_SPEC_TEXT];
+        normgen_spec s = valid_spec(&state, text);
+        ng_program_build(&p, &s);
+        REQUIRE(p.passes >= 1 && p.hidden * p.parts == s.hidden, "%s", text);
+        REQUIRE(p.span == 1 || p.hidden % p.span == 0, "%s", text);
+    }
+}
+END_TEST
+
 START_TEST(constructors_give_the_specs_of_their_names) {
     normgen_spec rms = normgen_rms(4096), layer = normgen_layer(768);
     char text[NORMGEN_SPEC_TEXT];
@@ -539,6 +569,7 @@ int main(void) {
     tcase_add_test(tc, every_struct_member_refuses_what_is_out_of_range);
     tcase_add_test(tc, a_shorter_struct_means_defaults_for_the_rest);
     tcase_add_test(tc, resolving_twice_changes_nothing);
+    tcase_add_test(tc, every_valid_spec_has_a_program);
     tcase_add_test(tc, constructors_give_the_specs_of_their_names);
     tcase_add_test(tc, the_longest_text_fits);
     tcase_add_test(tc, numbers_print_shortest_and_read_back);

@@ -27,6 +27,7 @@ enum {
     LARGE_PAGE = 2 << 20,
     DRAM_SLICE = 8 << 20,  /* bytes: well above 100 us, and far below the buffers */
     PATTERN = 1 << 16,     /* random elements that rows are cut from */
+    ROWS_PER_OUTER = 16,   /* where rows have two levels: rows of a sample */
     SLICE_ROWS_LEAST = 32, /* so that the ends of a slice do not count */
     REPEAT_MOST = 1 << 20
 };
@@ -81,6 +82,11 @@ size_t ng_slice_rows(const ng_place *place, const ng_cpu *cpu) {
 
 /* ---- memory ---- */
 
+/* Rows of data that a stream has. */
+static size_t stream_rows(const ng_bed *bed, int s) {
+    return ng_stream_rows(&bed->program.stream[s], bed->place.rows, bed->args.rows_per_outer);
+}
+
 static void fill_stream(ng_bed *bed, int s, size_t first, size_t last) {
     const ng_stream *t = &bed->program.stream[s];
     size_t e = ng_types[t->type].bytes, n = row_bytes(&bed->program, s);
@@ -89,7 +95,7 @@ static void fill_stream(ng_bed *bed, int s, size_t first, size_t last) {
     if (!pattern) return; /* zeros then: timings of norms do not depend on the values */
     ng_operand_ordinary(t->type, pattern, PATTERN, &rng);
     for (size_t r = first; r < last; r++) {
-        char *row = ng_row_address(&bed->args, s, r);
+        char *row = (char *)bed->args.stream[s].base + r * n; /* rows of data are contiguous */
         for (size_t at = 0; at < n;) {
             size_t offset = (size_t)ng_rng_below(&rng, PATTERN / 2) * e;
             size_t part = n - at < PATTERN * e - offset ? n - at : PATTERN * e - offset;
@@ -104,8 +110,8 @@ static void fill_share(ng_bed *bed, int thread) {
     const share *own = &bed->shares[thread];
     for (int s = 0; s < bed->program.streams; s++) {
         const ng_stream *t = &bed->program.stream[s];
-        if (ng_stream_shared(t)) {
-            if (thread == 0) fill_stream(bed, s, 0, 1);
+        if (t->rows != NG_EACH) {
+            if (thread == 0) fill_stream(bed, s, 0, stream_rows(bed, s));
         } else if (!t->out) {
             fill_stream(bed, s, own->first, own->last);
         } else {
@@ -118,8 +124,7 @@ static void fill_share(ng_bed *bed, int thread) {
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static size_t stream_bytes(const ng_bed *bed, int s) {
-    bool shared = ng_stream_shared(&bed->program.stream[s]);
-    return (shared ? 1 : bed->place.rows) * row_bytes(&bed->program, s);
+    return stream_rows(bed, s) * row_bytes(&bed->program, s);
 }
 
 /* One piece of memory for all streams, in large pages where the system gives them: what the caches
@@ -127,7 +132,9 @@ static size_t stream_bytes(const ng_bed *bed, int s) {
  * Each stream begins at a small page, as large arrays of most programs do. */
 static bool map_streams(ng_bed *bed) {
     size_t all = 0;
-    bed->args.rows_per_outer = SIZE_MAX >> 1;
+    const ng_program *p = &bed->program;
+    size_t inner = p->inner ? (size_t)p->inner : ROWS_PER_OUTER;
+    bed->args.rows_per_outer = p->levels ? inner : SIZE_MAX >> 1;
     for (int s = 0; s < bed->program.streams; s++)
         all += round_up(stream_bytes(bed, s), SMALL_PAGE);
     bed->mapped = round_up(all, LARGE_PAGE) + LARGE_PAGE;
@@ -137,9 +144,8 @@ static bool map_streams(ng_bed *bed) {
     char *at = (char *)round_up((uintptr_t)bed->memory, LARGE_PAGE);
     madvise(at, round_up(all, LARGE_PAGE), MADV_HUGEPAGE); /* declined: small pages do as well */
     for (int s = 0; s < bed->program.streams; s++) {
-        bool shared = ng_stream_shared(&bed->program.stream[s]);
-        size_t row = row_bytes(&bed->program, s);
-        bed->args.stream[s] = (normgen_stream){at, shared ? 0 : (ptrdiff_t)row, 0};
+        size_t row = row_bytes(p, s), per_outer = p->levels ? inner : 0;
+        bed->args.stream[s] = ng_stream_place(&p->stream[s], at, row, per_outer);
         at += round_up(stream_bytes(bed, s), SMALL_PAGE);
     }
     return true;
