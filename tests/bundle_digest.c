@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls every function of a bundle of tests/lua/bundle.lua (prefix "norms") with a few row counts,
+/* Calls every function of a bundle of tests/bundle_specs.lua (prefix "norms") with a few row counts,
  * whole and in ranges, and prints a digest of all outputs; then the ISA level on stderr. Plain C
  * without normgen's headers, so that it builds with any compiler for any architecture. */
 #include "norms.h"

@@ -10,7 +10,7 @@ command -v objdump >/dev/null || not_run 'the ISA levels of a bundle' 'apt-get i
 scratch_dir
 cd "$scratch" || exit 1
 tests=$NORMGEN_SOURCE/tests
-"$NORMGEN_BUILD/normgen" emit "$tests/lua/bundle.lua" -o bundle \
+"$NORMGEN_BUILD/normgen" emit "$tests/bundle_specs.lua" -o bundle \
     --isa x86-64-v3,x86-64-v4,x86-64-v4+bf16,aarch64 >log 2>&1 || fail "$(cat log)"
 grep -q 'wide has no entry for x86-64:' log || fail "nothing is said of the f64 spec: $(cat log)"
 
