@@ -62,7 +62,7 @@ static normgen_status stopped(const sim *s) {
 static normgen_status prepare(void *ctx, const ng_place *place, ng_subject *const *subjects,
                               size_t n, double deadline) {
     sim *s = ctx;
-    (void)place;
+    s->making = place->spec;
     for (size_t i = 0; i < n; i++) {
         ng_subject *x = subjects[i];
         if (x->ready || x->failed) continue;

@@ -25,6 +25,7 @@ struct sim {
     const char *planted; /* for models: a schedule text */
     double factor;       /* and what its time is multiplied with */
     ng_place place;
+    const normgen_spec *making; /* while something is made */
     ng_rng rng;
     bool entered;
     size_t made, measured; /* subjects, turns */

@@ -263,6 +263,30 @@ static ng_unit unit_of(const sim *s, char *machine) {
                      .rows = ONE_REGIME_ROWS};
 }
 
+/* What 16 bits of output hide: wrong only where the statistic is written out. */
+static const char *twin_breaks(const sim *s, const ng_subject *subject) {
+    return s->making->rstd && strstr(subject->text, "vec=256") ? "wrong rstd" : NULL;
+}
+
+START_TEST(a_finalist_whose_rstd_is_wrong_does_not_win) {
+    static const char text[] = "rms hidden=1024 eps=1e-05 x=bf16";
+    sim s;
+    sim_job job;
+    for (int broken = 0; broken < 2; broken++) {
+        sim_init(&s, 1);
+        s.model = sim_hills;
+        s.breaks = broken ? twin_breaks : NULL;
+        sim_job_init(&job, &s, text);
+        job.request.rows = 2 * ONE_REGIME_ROWS;
+        ok(sim_tune(&job, &s));
+        const ng_event *e = &job.log.result[0];
+        ck_assert_int_eq(strstr(e->best.schedule, "vec=256") != NULL, !broken);
+        ck_assert_int_eq(e->invalid > 0, broken);
+        sim_job_fini(&job);
+    }
+}
+END_TEST
+
 START_TEST(failing_candidates_become_invalid_trials) {
     sim s;
     sim_job job;
@@ -540,6 +564,7 @@ int main(void) {
                             neighbours_are_legal_and_one_step_away,
                             stored_winner_falls_to_a_faster_kernel,
                             cutoff_is_measured_once_and_kept_in_the_session,
+                            a_finalist_whose_rstd_is_wrong_does_not_win,
                             failing_candidates_become_invalid_trials,
                             nothing_works_is_an_error_with_the_reason,
                             everything_crashing_while_measured_ends,

@@ -5,6 +5,7 @@
 #include "storebox.h"
 #include "tuned.h"
 #include "verify.h"
+#include "workshop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -158,6 +159,76 @@ START_TEST(check_compares_and_finds_nothing) {
 }
 END_TEST
 
+/* Orders for one worker; how each ended. */
+typedef struct hang {
+    const char *spec;
+    int given, delivered;
+    bool stop_first; /* the worker after its first product */
+    bool made[3], checked[3];
+    char reason[3][200];
+} hang;
+
+static bool give_order(void *ctx, ng_order *order) {
+    hang *h = ctx;
+    if (h->given == 3) return false;
+    h->given++;
+    *order = (ng_order){.spec = h->spec,
+                        .schedule =
+                            "vec=128 block=1 keep=recompute store=cached prefetch=none overlap=no",
+                        .isa = "x86-64-v3",
+                        .kind = NG_SUBJECT_KERNEL,
+                        .seed = 1,
+                        .check = true};
+    return true;
+}
+
+static void take_hung(void *ctx, const ng_order *order, ng_product *product) {
+    hang *h = ctx;
+    (void)order;
+    int i = h->delivered++;
+    h->made[i] = product->made;
+    h->checked[i] = product->checked;
+    snprintf(h->reason[i], sizeof h->reason[i], "%.199s", product->reason);
+    pid_t pids[4];
+    if (h->stop_first && i == 0)
+        for (size_t n = children(pids, 4); n > 0; n--) kill(pids[n - 1], SIGSTOP);
+}
+
+static void run_hanging(hang *h, double make, double check) {
+    ng_workshop *shop;
+    ng_clients clients = {give_order, take_hung, h, NULL};
+    pid_t left[4];
+    ok(ng_workshop_new(1, &shop));
+    ng_workshop_patience(shop, make, check);
+    ok(ng_workshop_run(shop, &clients));
+    ng_workshop_free(shop);
+    ck_assert_int_eq(h->delivered, 3);
+    ck_assert_uint_eq(children(left, 4), 0);
+}
+
+START_TEST(a_worker_that_hangs_compiling_is_replaced) {
+    hang h = {.spec = "rms hidden=64 eps=1e-05", .stop_first = true};
+    if (!ng_isa_find("x86-64-v3")) return;
+    run_hanging(&h, 5, 60);
+    ck_assert_msg(h.made[0], "%s", h.reason[0]);
+    ck_assert(!h.made[1]);
+    ck_assert_str_eq(h.reason[1], "worker, compiling: no answer after 5 s");
+    ck_assert_msg(h.made[2], "%s", h.reason[2]);
+}
+END_TEST
+
+/* Rows of millions of elements: checking them takes longer than no time at all. */
+START_TEST(a_worker_that_hangs_checking_is_replaced) {
+    hang h = {.spec = "rms hidden=4194304 eps=1e-05"};
+    if (!ng_isa_find("x86-64-v3")) return;
+    run_hanging(&h, 60, 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_msg(h.made[i] && !h.checked[i], "%s", h.reason[i]);
+        ck_assert_str_eq(h.reason[i], "worker, checking: no answer after 0 s");
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("worker");
     TCase *tc = tcase_create("worker");
@@ -169,6 +240,8 @@ int main(void) {
     tcase_add_loop_test(tc, missing_or_strange_worker_is_an_error, 0, 4);
     tcase_add_test(tc, workers_die_with_their_parent);
     tcase_add_test(tc, check_compares_and_finds_nothing);
+    tcase_add_test(tc, a_worker_that_hangs_compiling_is_replaced);
+    tcase_add_test(tc, a_worker_that_hangs_checking_is_replaced);
     suite_add_tcase(suite, tc);
     return box_main(suite);
 }

@@ -5,6 +5,7 @@
 #include "rng.h"
 #include "spec.h"
 #include "tuned.h"
+#include "twin.h"
 #include "types.h"
 #include "workshop.h"
 
@@ -28,17 +29,6 @@ typedef struct inspection {
     size_t n, next;
 } inspection;
 
-/* Outputs of 16 bits hide small errors of the sums. The same spec with its statistics saved, which
- * are of the compute type, does not. False when the spec needs none. */
-static bool make_twin(inspection *c, normgen_spec *spec) {
-    normgen_spec twin = *spec;
-    if (ng_types[spec->y].bytes > 2 || spec->rstd) return false;
-    twin.rstd = 1;
-    if (ng_spec_resolve(&twin, spec) != NORMGEN_OK) return false; /* it has no such statistic */
-    ng_spec_text(spec, c->twin);
-    return true;
-}
-
 static bool add_twins(inspection *c, const normgen_spec *twin) {
     ng_program program;
     size_t n = c->n;
@@ -46,6 +36,7 @@ static bool add_twins(inspection *c, const normgen_spec *twin) {
     if (!grown) return false;
     c->items = grown;
     ng_program_build(&program, twin);
+    ng_spec_text(twin, c->twin);
     for (size_t i = 0; i < n; i++) {
         ng_schedule schedule;
         if (ng_schedule_parse(&program, grown[i].schedule, &schedule) != NORMGEN_OK ||
@@ -150,7 +141,7 @@ static normgen_status run(inspection *c) {
 
 normgen_status ng_check(ng_check_request *request) {
     inspection c = {.request = request};
-    normgen_spec spec;
+    normgen_spec spec, twin;
     request->compared = request->kernels = request->failed = 0;
     normgen_status status = ng_spec_resolve(request->spec, &spec);
     if (status == NORMGEN_OK) status = ng_cpu_host(&c.cpu);
@@ -158,7 +149,7 @@ normgen_status ng_check(ng_check_request *request) {
     ng_spec_text(&spec, c.spec);
     ng_program_build(&c.program, &spec);
     status = collect(&c);
-    if (status == NORMGEN_OK && make_twin(&c, &spec) && !add_twins(&c, &spec))
+    if (status == NORMGEN_OK && ng_spec_twin(&spec, &twin) && !add_twins(&c, &twin))
         status = ng_fail(NORMGEN_E_MEMORY, "no memory for schedules");
     if (status == NORMGEN_OK) status = run(&c);
     free(c.items);

@@ -9,6 +9,7 @@
 #include "final.h"
 #include "lineup.h"
 #include "spec.h"
+#include "twin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,43 @@ static normgen_status race_limits(work *w) {
     return status == NORMGEN_OK ? race(w, &w->limits_in, 2) : status;
 }
 
+/* A finalist whose twin is wrong is wrong, whatever its own 16 bits say. Only finalists can win, so
+ * no others are made twice. */
+static normgen_status check_twins(work *w, ng_final *final) {
+    const ng_meter *m = w->plan->meter;
+    ng_place place = w->plan->place;
+    normgen_spec twin;
+    ng_program program;
+    ng_kernels kernels = {0};
+    ng_subject *subjects[NG_FINALISTS];
+    ng_contender *of[NG_FINALISTS];
+    size_t n = 0;
+    if (!ng_spec_twin(place.spec, &twin)) return NORMGEN_OK;
+    ng_program_build(&program, &twin);
+    place.spec = &twin;
+    place.program = &program;
+    for (size_t i = 0; i < final->entries; i++) {
+        const ng_schedule *s = &final->entry[i]->subject->schedule;
+        if (!ng_schedule_legal(&program, m->cpu->isa, s, NULL)) continue; /* a store too many */
+        subjects[n] = ng_kernels_get(&kernels, &program, NG_SUBJECT_KERNEL, s);
+        of[n] = final->entry[i];
+        if (!subjects[n++]) break;
+    }
+    normgen_status status =
+        n == 0 || subjects[n - 1]
+            ? m->prepare(m->ctx, &place, subjects, n, now(w) + w->plan->effort.make_seconds)
+            : NORMGEN_E_MEMORY;
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
+        ng_subject *s = of[i]->subject;
+        if (!subjects[i]->failed) continue;
+        s->failed = true;
+        s->ready = of[i]->in = false;
+        snprintf(s->reason, sizeof s->reason, "with its rstd saved: %.230s", subjects[i]->reason);
+    }
+    ng_kernels_fini(&kernels);
+    return status;
+}
+
 static normgen_status hold_final(work *w, ng_unit_result *result) {
     ng_final final = {.program = w->plan->place.program,
                       .race = &w->race,
@@ -231,6 +269,7 @@ static normgen_status hold_final(work *w, ng_unit_result *result) {
                                                NG_SUBJECT_KERNEL, w->plan->incumbent[i]));
     phase(w, 0.55, "racing what stays in cache", 0.6);
     normgen_status status = ng_final_enter(&final, w->plan->effort.race_passes);
+    if (status == NORMGEN_OK) status = check_twins(w, &final);
     if (status == NORMGEN_OK) status = race_limits(w);
     phase(w, 0.8, "in the final", 1);
     if (status == NORMGEN_OK) status = ng_final_run(&final, result);

@@ -23,6 +23,7 @@ typedef struct bench {
 } bench;
 
 struct ng_workshop {
+    double make_seconds, check_seconds;
     size_t n, stillborn; /* workers in a row that did not start */
     ng_message out;
     bench benches[BENCHES_MOST];
@@ -36,12 +37,18 @@ static int cores(void) {
 normgen_status ng_workshop_new(int workers, ng_workshop **made) {
     ng_workshop *shop = calloc(1, sizeof *shop);
     if (!shop) return ng_fail(NORMGEN_E_MEMORY, "no memory for compile workers");
+    ng_workshop_patience(shop, make_seconds, check_seconds);
     int n = workers ? workers : cores();
     shop->n = n < 1 ? 1 : n > BENCHES_MOST ? BENCHES_MOST : (size_t)n;
     for (size_t i = 0; i < shop->n; i++)
         shop->benches[i].worker.fd = shop->benches[i].worker.log = -1;
     *made = shop;
     return NORMGEN_OK;
+}
+
+void ng_workshop_patience(ng_workshop *shop, double make, double check) {
+    shop->make_seconds = make;
+    shop->check_seconds = check;
 }
 
 static void drop_product(bench *b) {
@@ -80,7 +87,7 @@ static normgen_status begin(ng_workshop *shop, bench *b) {
     ng_put_int(&shop->out, b->order.check);
     b->busy = true;
     /* When the worker is gone already, waiting for it says so. */
-    ng_worker_send(&b->worker, &shop->out, make_seconds);
+    ng_worker_send(&b->worker, &shop->out, shop->make_seconds);
     return NORMGEN_OK;
 }
 
@@ -112,12 +119,12 @@ static void read_check(bench *b) {
     b->product.checked = status == NORMGEN_OK && !in->bad;
 }
 
-static void mourn(bench *b, ng_outcome outcome) {
+static void mourn(const ng_workshop *shop, bench *b, ng_outcome outcome) {
     char how[400];
     const char *at = b->product.made ? "checking" : "compiling";
     if (outcome == NG_LATE)
         snprintf(how, sizeof how, "no answer after %g s",
-                 b->product.made ? check_seconds : make_seconds);
+                 b->product.made ? shop->check_seconds : shop->make_seconds);
     else
         ng_worker_epitaph(&b->worker, how, sizeof how);
     snprintf(b->product.reason, sizeof b->product.reason, "worker, %s: %s", at, how);
@@ -136,13 +143,13 @@ static normgen_status stillborn(ng_workshop *shop, bench *b) {
                    how);
 }
 
-static void hear(bench *b, ng_outcome outcome, const ng_clients *clients) {
+static void hear(const ng_workshop *shop, bench *b, ng_outcome outcome, const ng_clients *clients) {
     if (outcome != NG_REPLIED) {
-        mourn(b, outcome);
+        mourn(shop, b, outcome);
     } else if (!b->product.made) {
         bool more = read_object(b);
         if (more && b->order.check) {
-            ng_worker_expect(&b->worker, check_seconds);
+            ng_worker_expect(&b->worker, shop->check_seconds);
             return;
         }
     } else {
@@ -197,6 +204,6 @@ normgen_status ng_workshop_run(ng_workshop *shop, const ng_clients *clients) {
             return status;
         }
         shop->stillborn = 0;
-        hear(b, outcome, clients);
+        hear(shop, b, outcome, clients);
     }
 }

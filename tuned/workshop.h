@@ -34,6 +34,9 @@ typedef struct ng_workshop ng_workshop;
 /* Starts nothing yet. workers 0: one per core that this process may use. E_MEMORY. */
 normgen_status ng_workshop_new(int workers, ng_workshop **made);
 void ng_workshop_free(ng_workshop *workshop);
+/* Seconds after which a worker that does not answer is ended: 10 for a compile, 60 for a check
+ * unless set. */
+void ng_workshop_patience(ng_workshop *workshop, double make_seconds, double check_seconds);
 /* Works until no order is left. E_INTERRUPTED; E_GENERATOR when workers cannot be started. */
 normgen_status ng_workshop_run(ng_workshop *workshop, const ng_clients *clients);
 
