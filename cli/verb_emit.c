@@ -109,7 +109,7 @@ static const cli_option options[] = {
      "a shared library, too, by the system's linker ($LD)"},
     {"no-baseline", 0, CLI_FLAG, offsetof(cli_args, no_baseline), NULL, NULL, 0, 0,
      "nothing for x86-64 processors without FMA"},
-    CLI_OPTION_NAME,
+    CLI_OPTIONS_SPEC,
     CLI_OPTION_DB,
     CLI_OPTION_JSON,
     {0},

@@ -38,12 +38,13 @@ static void line_text(const ng_isa *isa, const ng_program *p, const ng_schedule 
 
 /* ---- what all workers share ---- */
 
-enum { FAILURES = 40, KEYS = 1 << 14 };
+enum { FAILURES = 40, KEYS = 1 << 18, NG_LEVELS = 8 };
 /* In memory that the worker processes share. Processes, because LLVM aborts on a fatal error: that
  * costs one case, not the rest of the test. */
 typedef struct job {
     const case_list *list;
     size_t step, schedules; /* every step-th case; schedules for each of its ISA levels */
+    bool one_level;         /* of each case, by turns */
     atomic_size_t next;
     pthread_mutex_t lock; /* of what follows */
     size_t kernels, compared, failed;
@@ -209,17 +210,26 @@ static void check_level(job *j, bench *b, const ng_isa *isa, uint64_t *state) {
     free(space);
 }
 
+/* Levels that run here, and the one that spells out what it lacks. */
+static size_t levels_here(const ng_isa *levels[NG_LEVELS]) {
+    const ng_cpu *cpu;
+    size_t n = 0;
+    ng_cpu_host(&cpu);
+    for (size_t i = 0; i < ng_isa_count && n + 1 < NG_LEVELS; i++)
+        if (ng_isas[i].max_vec && ng_cpu_runs(cpu, &ng_isas[i])) levels[n++] = &ng_isas[i];
+    if (ng_cpu_runs(cpu, &ng_isa_spelled_out)) levels[n++] = &ng_isa_spelled_out;
+    return n;
+}
+
+/* On all levels, or on one of them, by turns. */
 static void check_case(job *j, const test_case *c) {
     bench b;
-    const ng_cpu *cpu;
+    const ng_isa *levels[NG_LEVELS];
+    size_t n = levels_here(levels);
     uint64_t state = c->seed ^ (uint64_t)c->spec.hidden;
-    ng_cpu_host(&cpu);
     if (!bench_init(&b, c)) note(j, "no JIT", normgen_error());
-    for (size_t i = 0; b.jit && i < ng_isa_count; i++)
-        if (ng_isas[i].max_vec && ng_cpu_runs(cpu, &ng_isas[i]))
-            check_level(j, &b, &ng_isas[i], &state);
-    if (b.jit && ng_cpu_runs(cpu, &ng_isa_spelled_out))
-        check_level(j, &b, &ng_isa_spelled_out, &state);
+    for (size_t i = 0; b.jit && i < n; i++)
+        if (!j->one_level || i == c->seed % n) check_level(j, &b, levels[i], &state);
     bench_fini(&b);
 }
 
@@ -305,29 +315,47 @@ static bool only_line(void) {
     return true;
 }
 
+/* How much: a few kernels of every 16th case or so; two schedules of 3,000 specs on one level each;
+ * five of 6,000 on every level. */
+static const struct {
+    const char *option;
+    int64_t hidden;
+    size_t specs, sample, schedules;
+    bool one_level;
+    size_t compared, distinct;
+} amounts[] = {
+    {"", 4096, 0, 75, 1, false, 1000, 200},
+    {"--full", 65537, 3000, SIZE_MAX, 2, true, 50000, 5000},
+    {"--soak", 65537, 6000, SIZE_MAX, 5, false, 500000, 50000},
+};
+enum { AMOUNTS = sizeof amounts / sizeof amounts[0] };
+
 START_TEST(kernels_equal_the_interpreter) {
     case_list list = {0};
-    int64_t most = _i ? 65537 : 4096;
     if (only_line()) return;
-    ck_assert(cover_pairs(21, 64, most, &list, NULL));
-    add_named(&list, most);
+    ck_assert(cover_pairs(21, 64, amounts[_i].hidden, &list, NULL));
+    ck_assert(cover_random(22, 64, amounts[_i].hidden, amounts[_i].specs, &list));
+    add_named(&list, amounts[_i].hidden);
     job *j = job_new();
     j->list = &list;
-    j->step = _i ? 1 : list.count / 75;
-    j->schedules = _i ? 5 : 1;
+    j->step = list.count > amounts[_i].sample ? list.count / amounts[_i].sample : 1;
+    j->schedules = amounts[_i].schedules;
+    j->one_level = amounts[_i].one_level;
     run_job(j);
-    ck_assert_uint_ge(j->compared, _i ? 50000 : 1000);
-    ck_assert_uint_ge(distinct(j), _i ? 5000 : 200);
+    ck_assert_uint_ge(j->compared, amounts[_i].compared);
+    ck_assert_uint_ge(distinct(j), amounts[_i].distinct);
     case_list_fini(&list);
 }
 END_TEST
 
 int main(int argc, char **argv) {
-    int full = argc > 1 && strcmp(argv[1], "--full") == 0;
+    int amount = 0;
+    for (int i = 1; i < AMOUNTS && argc > 1; i++)
+        if (strcmp(argv[1], amounts[i].option) == 0) amount = i;
     Suite *s = suite_create("kernels");
     TCase *t = tcase_create("kernels");
-    tcase_set_timeout(t, 1500);
-    tcase_add_loop_test(t, kernels_equal_the_interpreter, full, full + 1);
+    tcase_set_timeout(t, amount == 2 ? 36000 : 1500);
+    tcase_add_loop_test(t, kernels_equal_the_interpreter, amount, amount + 1);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
