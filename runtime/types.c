@@ -32,10 +32,11 @@ int ng_type_runs(int type, ng_field_run runs[NG_MAX_RUNS]) {
 bool ng_type_holds(int outer, int inner) {
     if (outer == inner) return true;
     if (ng_types[outer].exponent == 0) return false; /* integers hold no other type */
-    /* The narrowing to bf16 flushes subnormals, so nothing but bf16 itself passes through it
-     * unchanged; the f32 and f64 types hold all values of types with less precision and no more
+    /* The narrowing to bf16 flushes subnormals of f32, so types that have any do not pass through
+     * it unchanged; otherwise a type holds all values of types with no more precision and no more
      * exponent bits. */
-    return outer != NORMGEN_BF16 && ng_types[outer].precision >= ng_types[inner].precision &&
+    bool flushes = outer == NORMGEN_BF16 && ng_types[inner].exponent >= 8;
+    return !flushes && ng_types[outer].precision >= ng_types[inner].precision &&
            ng_types[outer].exponent >= ng_types[inner].exponent;
 }
 

@@ -263,6 +263,38 @@ START_TEST(a_hand_made_program_with_two_sums_keeps_both_operands) {
 }
 END_TEST
 
+/* How far each pass goes, and what slices have to hold whole. */
+START_TEST(widths_and_spans_follow_from_the_operations) {
+    static const struct {
+        const char *text;
+        int passes, span;
+        int64_t width[4];
+    } cases[] = {
+        {"rms hidden=96 eps=0", 2, 1, {96, 96}},
+        {"rms hidden=96 eps=0 stat_first=40", 2, 1, {40, 96}},
+        {"rms hidden=96 eps=0 y=i8 quant=row stat_first=40", 3, 1, {40, 96, 96}},
+        {"rms hidden=96 eps=0 y=q8_0", 2, 32, {96, 96}},
+        {"rms hidden=256 eps=0 y=i8 quant=group128", 2, 128, {256, 256}},
+        {"rms hidden=96 eps=0 rope=half", 2, 96, {96, 96}},
+        {"rms hidden=96 eps=0 rope=interleaved", 2, 2, {96, 96}},
+        {"rms hidden=96 eps=0 groups=4", 2, 1, {24, 24}},
+        {"rms hidden=96 eps=0 residual=f32 sum=f32 post_weight=f32", 3, 1, {96, 96, 96}},
+        {"rms hidden=96 eps=0 weight=none stats=partial", 2, 1, {96, 0}},
+        {"layer hidden=96 eps=0 weight=none stats=partial", 3, 1, {96, 96, 0}},
+        {"layer hidden=96 eps=0 stats=apply", 1, 1, {96}},
+        {"dyt hidden=96 eps=0", 1, 1, {96}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ng_program p = build(cases[i].text);
+        ck_assert_msg(p.passes == cases[i].passes && p.span == cases[i].span, "%s: %d, %d",
+                      cases[i].text, p.passes, p.span);
+        for (int pass = 0; pass < p.passes; pass++)
+            ck_assert_msg(p.width[pass] == cases[i].width[pass], "%s: pass %d", cases[i].text,
+                          pass);
+    }
+}
+END_TEST
+
 START_TEST(footprints_count_every_stream) {
     ng_program p = build("layer hidden=100 eps=0 x=bf16 y=f32 weight=f32 bias=f16 residual=f16 "
                          "sum=bf16 mean=yes rstd=yes");
@@ -314,6 +346,7 @@ int main(void) {
     tcase_add_test(t, only_values_that_fit_are_reloaded);
     tcase_add_test(t, interpreter_buffers_live_as_long_as_needed);
     tcase_add_test(t, a_hand_made_program_with_two_sums_keeps_both_operands);
+    tcase_add_test(t, widths_and_spans_follow_from_the_operations);
     tcase_add_test(t, footprints_count_every_stream);
     tcase_add_test(t, cover_misses_only_pairs_that_cannot_be);
     tcase_add_test(t, the_text_of_a_case_reads_back);
