@@ -20,12 +20,22 @@ def widen(values):
     return (values.astype(numpy.uint32) << 16).view(numpy.float32)
 
 
+def large_pages(area):
+    """As the tuner's arrays; what frameworks allocate gets them through malloc (peers.py)."""
+    try:
+        area.madvise(mmap.MADV_HUGEPAGE)
+    except (AttributeError, OSError):
+        pass  # a system without them
+    return area
+
+
 class Arena:
     NAMES = ("x", "residual", "y", "sum")
 
     def __init__(self, size):
         self.size = size
-        maps = [mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in self.NAMES]
+        maps = [large_pages(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+                for _ in self.NAMES]
         self.bytes = {n: numpy.frombuffer(m, numpy.uint8) for n, m in zip(self.NAMES, maps)}
         self.type = None
         for n in ("y", "sum"):

@@ -19,6 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 def environment(threads):
     env = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
                OPENBLAS_NUM_THREADS=str(threads), JAX_PLATFORMS="cpu", PYTHONDONTWRITEBYTECODE="1")
+    env.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # large pages for what frameworks allocate
     if threads == 1:
         env["XLA_FLAGS"] = env.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     return env

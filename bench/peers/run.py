@@ -38,7 +38,7 @@ class Bench:
         self.shim = Shim(args.build)
         self.normgen = Normgen(args.build, args.db)
         self.facts = {"machine": args.machine, "normgen": f"{self.normgen.version}, {store_text(args.db)}"}
-        for name in ("OPENBLAS_CORETYPE", "NORMGEN_ISA"):
+        for name in ("GLIBC_TUNABLES", "OPENBLAS_CORETYPE", "NORMGEN_ISA"):
             if name in os.environ:
                 self.facts[name] = os.environ[name]
         self.peers = []
