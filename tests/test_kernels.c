@@ -325,7 +325,7 @@ static const struct {
     size_t compared, distinct;
 } amounts[] = {
     {"", 4096, 0, 75, 1, false, 1000, 200},
-    {"--full", 65537, 3000, SIZE_MAX, 2, true, 50000, 5000},
+    {"--full", 65537, 3000, SIZE_MAX, 2, true, 40000, 4000},
     {"--soak", 65537, 6000, SIZE_MAX, 5, false, 500000, 50000},
 };
 enum { AMOUNTS = sizeof amounts / sizeof amounts[0] };
