@@ -7,11 +7,19 @@
 #include <assert.h>
 #include <string.h>
 
-/* Bytes. A row is short when its fold costs more than its elements; small when it, its outputs and
- * the row after it share L1 (32 to 48 KiB everywhere); tiny when lines of several rows of a DRAM
- * page come in one burst. */
-enum { SHORT_ROW = 1 << 10, SMALL_ROW = 16 << 10, DRAM_SMALL_ROW = 8 << 10, TINY_ROW = 1 << 10 };
-/* Operations that computing a crossing value again may cost: a load, and one more. */
+/* Bytes: of a row's values in the compute type, and of all its streams. A row is small when it, its
+ * outputs and the row after it share L1 (32 to 48 KiB everywhere). */
+enum {
+    TINY_VALUES = 256,
+    SHORT_VALUES = 512,
+    EVEN_VALUES = 3 << 10, /* beyond, two rows of even and odd registers do what four did */
+    FOUR_VALUES = 4 << 10,
+    STREAM_ROW = 4 << 10, /* beyond, streaming stores have to be paced */
+    PIPELINE_ROW = 8 << 10,
+    SMALL_ROW = 16 << 10
+};
+/* Operations that computing a crossing value again may cost: a load, and one more. Widening takes
+ * two more unless even and odd elements are apart. */
 enum { LIGHT = 2, NARROW = 3 };
 
 static void keep_all(ng_schedule *s, const ng_program *p, ng_residency how) {
@@ -31,53 +39,87 @@ static bool streamable(const ng_program *p, const ng_schedule *s) {
 
 /* ---- what it costs to compute a value again ---- */
 
-static int cost_of(const ng_program *p, int i, bool seen[NG_MAX_OPS]) {
+static int cost_of(const ng_program *p, int layout, int i, bool seen[NG_MAX_OPS]) {
     const ng_op *op = &p->op[i];
     if (op->scalar || op->shared || seen[i]) return 0;
     seen[i] = true;
-    bool narrow = (op->code == NG_LOAD || op->code == NG_ROUND) &&
+    bool narrow = (op->code == NG_ROUND || (op->code == NG_LOAD && layout == NG_LAYOUT_LINEAR)) &&
                   ng_types[op->type].bytes < ng_types[p->compute].bytes;
     int cost = narrow ? NARROW : 1;
     for (int k = 0; k < ng_op_operands(op); k++)
-        if (op->a[k] >= 0) cost += cost_of(p, op->a[k], seen);
+        if (op->a[k] >= 0) cost += cost_of(p, layout, op->a[k], seen);
     return cost;
-}
-
-static bool heavy(const ng_program *p, int j) {
-    bool seen[NG_MAX_OPS] = {false};
-    return cost_of(p, p->keep[j], seen) > LIGHT;
 }
 
 /* ---- wishes ---- */
 
-/* What is cheap is computed again. What is not waits on the stack, or in the output that has it
- * where rows are too long for the stack to stay near by. */
-static bool wish_keeps(const ng_program *p, ng_schedule *s, bool far) {
+/* What is cheap is computed again; what is not waits in an output that has it, or on the stack. */
+static bool wish_keeps(const ng_program *p, ng_schedule *s) {
     bool any = false;
     for (int j = 0; j < p->keeps; j++) {
-        if (!heavy(p, j)) continue;
-        s->keep[j] = far && ng_program_reload_store(p, j) >= 0 ? NG_RELOAD : NG_SCRATCH;
+        bool seen[NG_MAX_OPS] = {false};
+        if (cost_of(p, s->layout, p->keep[j], seen) <= LIGHT) continue;
+        s->keep[j] = ng_program_reload_store(p, j) >= 0 ? NG_RELOAD : NG_SCRATCH;
         any = true;
     }
     return any;
 }
 
-/* Rows together share what a kept value, or the fold of a short row, costs. While a row and the
- * next fit L1, the next row's first pass hides in the last one. In dram two rows at once past the
- * caches, with those to come on their way into L2; tiny ones come fast enough by themselves. */
-static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, ng_schedule *s) {
+/* Near the core. Rows together share what a kept value, a widened weight or the fold of a short row
+ * costs; else one row at a time, and while the next one fits L1 too its first pass hides in the
+ * last one, or every pass in the one before where there are three. */
+static void wish_near(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
+    bool even = s->layout == NG_LAYOUT_EVENODD, small = row <= SMALL_ROW;
+    if (kept || even) {
+        s->block = values <= (even ? FOUR_VALUES : TINY_VALUES) ? 4 : 2;
+        bool reloads = p->keeps > 0 && s->keep[0] == NG_RELOAD;
+        if (s->block == 2 && small && !reloads) s->overlap = NG_OVERLAP_YES;
+        return;
+    }
+    if (values <= TINY_VALUES) s->block = p->passes > 2 ? 2 : 4;
+    if (values > TINY_VALUES && values <= SHORT_VALUES && p->passes == 2) {
+        s->block = 2;
+        keep_all(s, p, NG_REGS);
+    }
+    if (p->passes > 2 && row <= PIPELINE_ROW)
+        s->overlap = NG_OVERLAP_ALL;
+    else if (s->block == 1 && small)
+        s->overlap = NG_OVERLAP_YES;
+}
+
+/* Past the caches. Long rows pace their stores and have the rows to come on their way into L2. */
+static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
+    s->store = NG_STORE_STREAM;
+    s->prefetch = NG_PREFETCH_L2;
+    s->overlap = NG_OVERLAP_YES;
+    if (kept || s->layout == NG_LAYOUT_EVENODD) {
+        s->block = values <= SHORT_VALUES ? 4 : 2;
+        if (!kept && values > EVEN_VALUES) return;
+        s->overlap = NG_OVERLAP_NO;
+        s->prefetch = NG_PREFETCH_NEXT;
+    } else if (row <= STREAM_ROW) {
+        keep_all(s, p, NG_RECOMPUTE);
+        s->block = 1;
+        if (p->passes > 2) s->overlap = NG_OVERLAP_ALL;
+    } else {
+        s->store = NG_STORE_STAGED;
+        s->block = 2;
+        if (row > PIPELINE_ROW) s->overlap = NG_OVERLAP_NO;
+    }
+}
+
+static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, int layout,
+                 ng_schedule *s) {
     size_t row, shared, values = (size_t)p->hidden * ng_types[p->compute].bytes;
     ng_program_footprint(p, &row, &shared);
-    *s = (ng_schedule){.vec = (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512), .block = 1};
-    bool kept = wish_keeps(p, s, row > SMALL_ROW);
-    if (kept) s->block = 2;
-    if (values <= SHORT_ROW) s->block = 4;
-    s->overlap = row <= SMALL_ROW && (kept || s->block == 1 || p->passes > 2);
-    if (regime != NG_DRAM || row <= TINY_ROW) return;
-    s->block = 2;
-    s->overlap = row <= DRAM_SMALL_ROW && !kept;
-    s->prefetch = NG_PREFETCH_L2;
-    s->store = NG_STORE_STAGED;
+    *s = (ng_schedule){.vec = (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512),
+                       .block = 1,
+                       .layout = (int16_t)layout};
+    bool kept = wish_keeps(p, s);
+    if (regime == NG_DRAM)
+        wish_far(p, row, values, kept, s);
+    else
+        wish_near(p, row, values, kept, s);
     if (!isa->streams) s->store = NG_STORE_CACHED;
 }
 
@@ -92,7 +134,7 @@ static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s)
     ng_schedule t = *s;
     bool legal = fits(p, isa, &t);
     if (!legal && t.overlap) {
-        t.overlap = 0;
+        t.overlap = NG_OVERLAP_NO;
         legal = fits(p, isa, &t);
     }
     if (!legal) {
@@ -113,20 +155,29 @@ static bool settle_block(const ng_program *p, const ng_isa *isa, ng_schedule *s)
     return false;
 }
 
-/* Gives up keeping, then width, last of all streaming. One row at a time, computed again and
- * again with some width of vectors, is legal everywhere. */
+/* Gives up keeping, then width, last of all streaming. */
+static bool settle(const ng_program *p, const ng_isa *isa, const ng_schedule *first, int narrowest,
+                   ng_schedule *s) {
+    for (int store = first->store; store >= NG_STORE_CACHED; store--)
+        for (int vec = first->vec; vec >= narrowest; vec /= 2)
+            for (int plain = 0; plain < 2; plain++) {
+                *s = *first;
+                s->store = (int16_t)store;
+                s->vec = (int16_t)vec;
+                if (plain) keep_all(s, p, NG_RECOMPUTE);
+                if (settle_block(p, isa, s)) return true;
+            }
+    return false;
+}
+
+/* Even and odd registers where they are possible at full width. One row at a time, computed again
+ * and again with some width of vectors, is legal everywhere. */
 void ng_regime_default_schedule(const ng_program *program, const ng_isa *isa, ng_regime regime,
                                 ng_schedule *schedule) {
     ng_schedule first;
-    wish(program, isa, regime, &first);
-    for (int store = first.store; store >= NG_STORE_CACHED; store--)
-        for (int vec = first.vec; vec >= 128; vec /= 2)
-            for (int plain = 0; plain < 2; plain++) {
-                *schedule = first;
-                schedule->store = (int16_t)store;
-                schedule->vec = (int16_t)vec;
-                if (plain) keep_all(schedule, program, NG_RECOMPUTE);
-                if (settle_block(program, isa, schedule)) return;
-            }
+    wish(program, isa, regime, NG_LAYOUT_EVENODD, &first);
+    if (settle(program, isa, &first, first.vec, schedule)) return;
+    wish(program, isa, regime, NG_LAYOUT_LINEAR, &first);
+    if (settle(program, isa, &first, 128, schedule)) return;
     assert(false && "the last try is legal on every level with generated code");
 }

@@ -284,16 +284,19 @@ START_TEST(default_schedules_are_those_of_the_rules) {
          "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=yes"},
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_DRAM,
          "vec=512 block=2 keep=recompute store=staged prefetch=l2 overlap=no"},
-        {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM, "vec=512 block=2 keep=recompute"},
         {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM, "store=cached"},
+        {"rms hidden=256 eps=1e-05", "x86-64-v4", NG_DRAM, "store=stream prefetch=l2 overlap=yes"},
         {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached"},
         {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "block=4 keep=recompute store=cached"},
-        {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_DRAM, "store=cached prefetch=none"},
-        /* two loads and an addition, or a conversion, are worth keeping */
-        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "block=2 keep=scratch"},
+        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2, "block=1 keep=recompute store=cached"},
+        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2, "overlap=all"},
+        /* two loads and an addition, or a conversion with shuffles, are worth keeping */
+        {"rms hidden=1024 eps=1e-05 x=f16", "x86-64-v4", NG_L2, "block=2 keep=scratch"},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "block=4 keep=recompute"},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "layout=evenodd"},
         {"rms hidden=4096 eps=1e-05 residual=f32", "x86-64-v4", NG_L2, "keep=scratch"},
-        {"rms hidden=8192 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4", NG_L2,
-         "block=2 keep=reload"},
+        {"rms hidden=1024 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4", NG_L2,
+         "block=4 keep=reload"},
         {"rms hidden=4096 eps=1e-05 compute=f64 lanes=16", "x86-64-v4", NG_L1, "vec=512"},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
