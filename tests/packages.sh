@@ -87,6 +87,7 @@ grep -q 'served by: interpreter' "$scratch/out.txt" || fail "without a generator
 ldd "$lib/libnormgen.so.0" | grep -iE 'llvm|lua|stdc|not found' >"$scratch/extra" &&
     fail "libnormgen.so.0 loads $(cat "$scratch/extra")"
 size=$(stat -Lc %s "$lib/libnormgen.so.0")
+[ "$size" -le 400000 ] || fail "libnormgen.so.0 has $size bytes stripped, the limit is 400000"
 echo "libnormgen.so.0 stripped: $size bytes"
 
 install "$scratch/full" $packages
