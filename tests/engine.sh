@@ -50,6 +50,14 @@ for case in 'norms' 'norms SPECS' 'norms SPECS a.lua SPEED fast' 'norms TUNED'; 
     says 'normgen_add_bundle(norms)' "normgen_add_bundle($case) says nothing about itself"
 done
 
+# A bundle asks nothing of the C library.
+if command -v musl-gcc >/dev/null; then
+    musl-gcc -O2 -ffp-contract=off -static -I"$scratch/here/norms.bundle/include" "$scratch/engine/engine.c" \
+        "$scratch/here/norms.bundle/lib/$(uname -m)/libnorms.a" -o "$scratch/musl" >"$scratch/out" 2>&1 ||
+        fail "with musl: $(cat "$scratch/out")"
+    [ "$("$scratch/musl" 2>/dev/null)" = "$digest" ] || fail 'with musl the engine prints something else'
+fi
+
 if [ "$(uname -m)" = x86_64 ] && command -v qemu-x86_64 >/dev/null; then
     for cpu in Nehalem Haswell Haswell,-fma; do
         [ "$(qemu-x86_64 -cpu $cpu "$scratch/here/engine" 2>/dev/null)" = "$digest" ] ||
