@@ -3,12 +3,23 @@
 # Tunes the specs whose winners tuned/winners.txt ships, on this machine, into a store of its own.
 # May be stopped and started again: specs that are finished are left out.
 #   tuned/ship.sh STORE [--effort quick|normal|thorough] [--seconds N] [--hidden "H…"]
+#   tuned/ship.sh STORE --export >tuned/winners.txt
 # --seconds: begins no spec after so many. What was measured is kept as JSON lines in STORE.jsonl
-# (bench/first.sh reads them). Then: normgen db export --winners, see tuned/README.md.
+# (bench/first.sh reads them). --export: what
+# winners.txt needs of them: no limits, and `cached` only beside an `any` that streams.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 store=${1:?usage: tuned/ship.sh STORE [--effort E] [--seconds N] [--hidden "H…"]}
 shift
+if [ "${1:-}" = --export ]; then
+    build/normgen db export --winners --db "$store" | sed 's/ job="[^"]*"//' | awk '
+        /^winner slot=limit/ || /^state/ { next }
+        /^winner slot=any/ { any = $0; sub(/.*schedule=/, "", any); sub(/ ns=.*/, "", any) }
+        /^winner slot=cached/ { own = $0; sub(/.*schedule=/, "", own); sub(/ ns=.*/, "", own)
+                                if (own == any) next }
+        { print }'
+    exit
+fi
 effort=normal
 seconds=1000000
 hiddens='64 128 256 512 768 1024 1536 2048 3584 4096 5120 8192 16384'
