@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a bundle costs its user: the CPUID instructions and the time of the first call, later calls
  * beside the bare kernel, a kernel handle of libnormgen from it. Emits one into a folder that is
- * removed again. `./dev bench bundle` runs it. */
+ * removed again. `./dev bench emitted` runs it. */
 #include "emit.h"
 #include "gen.h"
 #include "normgen/bundle.h"
