@@ -16,6 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Hundreds of thousands of these are fine; Check's own assertions write to a file each time. */
+#define REQUIRE(condition, ...)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) ck_abort_msg(__VA_ARGS__);                                               \
+    } while (0)
+
 enum { BLOCK = 32, HIDDEN = 4096, MOST_BYTES = HIDDEN / BLOCK * 36 };
 
 static void put_half(unsigned char *to, float f) {
@@ -86,13 +92,13 @@ static void check_row(const ng_program *p, const normgen_spec *s, uint64_t seed)
     subject_naive(&n).run(&n, &args, 0, 1);
     for (size_t b = 0; b < HIDDEN / BLOCK; b++) {
         size_t size = ggml_block(x + b * BLOCK, sums, want);
-        ck_assert_msg(element_same(s->y, got + b * bytes, naive_says + b * bytes), "block %zu", b);
+        REQUIRE(element_same(s->y, got + b * bytes, naive_says + b * bytes), "block %zu", b);
         if (size == 0) {
             skipped++;
             continue;
         }
-        ck_assert_uint_eq(size, bytes);
-        ck_assert_msg(memcmp(got + b * bytes, want, size) == 0, "block %zu, kind %zu", b, b % 8);
+        REQUIRE(size == bytes && memcmp(got + b * bytes, want, size) == 0, "block %zu, kind %zu", b,
+                b % 8);
         same++;
     }
 }

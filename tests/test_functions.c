@@ -14,6 +14,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Hundreds of thousands of these are fine; Check's own assertions write to a file each time. */
+#define REQUIRE(condition, ...)                                                                    \
+    do {                                                                                           \
+        if (!(condition)) ck_abort_msg(__VA_ARGS__);                                               \
+    } while (0)
+
 enum { CHUNK = 4096, MOST_THREADS = 64 };
 
 typedef struct function {
@@ -147,7 +153,7 @@ START_TEST(doubles_are_within_their_bound) {
         evaluate(&p, x, y);
         for (size_t i = 0; i < CHUNK; i++) {
             long double want = f->libml(x[i]);
-            ck_assert_msg(ng_bits64(y[i]) == ng_bits64(f->naive64(x[i])), "%s(%a)", f->name, x[i]);
+            REQUIRE(ng_bits64(y[i]) == ng_bits64(f->naive64(x[i])), "%s(%a)", f->name, x[i]);
             if (fabsl(want) < 0x1p-1022L || fabsl(want) > 0x1p1023L) continue;
             double e = (double)(fabsl(y[i] - want) / ldexpl(1, ilogbl(want) - 52));
             if (!(e <= worst)) worst = e;
