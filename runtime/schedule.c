@@ -251,7 +251,8 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
 
 /* Instructions for one vector of one row in a pass: each operation that the pass computes, and its
  * stores. */
-static int64_t pass_size(const ng_program *p, const uint16_t *passes, int pass) {
+static int64_t pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
+                         int pass) {
     int64_t size = 1;
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
@@ -260,7 +261,7 @@ static int64_t pass_size(const ng_program *p, const uint16_t *passes, int pass) 
                       ng_types[op->type].bytes == 2;
         if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
                                  : reduces_here || (!op->scalar && passes[i] >> pass & 1))
-            size += narrow ? 3 : 1;
+            size += !narrow ? 1 : s->layout == NG_LAYOUT_EVENODD ? 2 : 3;
     }
     return size;
 }
@@ -277,14 +278,25 @@ static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unro
     return (step * (whole > 0) + step * (tail >= step) + tail % step + vector - 1) / vector;
 }
 
+/* What prefetching and staging add to a vector of one row in the last pass. */
+static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
+    int64_t size = 0;
+    for (int i = 0; i < p->streams && s->prefetch != NG_PREFETCH_NONE; i++)
+        size += ng_stream_moves(&p->stream[i]) && !p->stream[i].out;
+    for (int i = 0; i < p->ops && s->store == NG_STORE_STAGED; i++)
+        if (p->op[i].code == NG_STORE && ng_schedule_streams(p, s, &p->op[i])) size += 2;
+    return size;
+}
+
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
     int64_t all = 0, twice;
     ng_program_demand(p, s->keep, passes);
-    for (int pass = 0; pass < p->passes; pass++) all += pass_size(p, passes, pass);
-    twice = s->overlap ? pass_size(p, passes, 0) + pass_size(p, passes, p->passes - 1) : 0;
+    for (int pass = 0; pass < p->passes; pass++) all += pass_size(p, s, passes, pass);
+    twice = s->overlap ? pass_size(p, s, passes, 0) + pass_size(p, s, passes, p->passes - 1) : 0;
     int64_t blocks = s->block * (all + twice) + (s->block > 1 || s->overlap ? all : 0);
     if (s->overlap == NG_OVERLAP_ALL) blocks = s->block * p->passes * all + all;
+    blocks += s->block * memory_size(p, s);
     return pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
 }
 
@@ -333,6 +345,8 @@ static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
     return "layout=evenodd: no row is of type bf16";
 }
 
+enum { SUMS_TOGETHER = 16 /* vectors: half of the registers of the widest ISA levels */ };
+
 static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     if (!s->overlap) return NULL;
     if (p->passes < 2) return "overlap: the program has one pass";
@@ -348,7 +362,9 @@ static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
         if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
     int reductions = 0;
     for (int i = 0; i < p->ops; i++) reductions += ng_op_reduces(&p->op[i]);
-    if (reductions > NG_MAX_REDUCTIONS) return "overlap=all: too many sums";
+    if (reductions > NG_MAX_REDUCTIONS ||
+        reductions * s->block * p->lanes / ng_schedule_vector(p, s) > SUMS_TOGETHER)
+        return "overlap=all: its sums do not fit the registers";
     /* The next block but one would write over what this one still needs. */
     for (int j = 0; j < p->keeps; j++)
         if (s->keep[j] == NG_SCRATCH && first_pass_of(p, j) + 2 < p->passes)

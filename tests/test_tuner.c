@@ -72,7 +72,11 @@ START_TEST(planted_sliver_is_not_claimed) {
         char text[NG_SCHEDULE_TEXT], simplest[NG_SCHEDULE_TEXT];
         sim_init(&s, seed);
         size_t n = candidates(&s, &list, &program);
-        ng_schedule_text(&program, &list[1 + seed * 37 % (n - 1)], text);
+        size_t at = 1 + seed * 37 % (n - 1);
+        ng_schedule preset; /* what is faster than the simplest, if it is the default, may stay */
+        ng_regime_default_schedule(&program, s.cpu.isa, NG_L2, &preset);
+        if (ng_schedule_compare(&program, &list[at], &preset) == 0) at = at > 1 ? at - 1 : at + 1;
+        ng_schedule_text(&program, &list[at], text);
         ng_schedule_text(&program, &list[0], simplest);
         s.planted = text;
         s.factor = 0.997;
