@@ -21,7 +21,7 @@ while read -r verb; do
     grep -qE "^ +$verb +[A-Za-z]" normgen.1.txt || fail "normgen.1 has no verb $verb"
     [ "$verb" = help ] && continue
     "$normgen" "$verb" --help >help
-    sed -n '/^options:/,/^fields/s/^  \(-[a-z], \)\{0,1\}--\([a-z0-9-]*\).*/\2/p' help >options
+    sed -n '/^options:/,/^fields/s/^  \(-[a-z], \)\{0,1\}--\([a-z0-9_-]*\).*/\2/p' help >options
     sed -n "/^ *normgen $verb\$/,/^ *normgen [a-z]*\$/p" normgen.1.txt >section
     # the section ends where the next verb's begins; the last one goes on to the next heading
     while read -r option; do
