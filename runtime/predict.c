@@ -81,6 +81,7 @@ static void wish_near(const ng_program *p, size_t row, size_t values, bool kept,
         s->block = 2;
         keep_all(s, p, NG_REGS);
     }
+    if (p->passes > 2 && !small) s->block = 2;
     if (p->passes > 2 && row <= PIPELINE_ROW)
         s->overlap = NG_OVERLAP_ALL;
     else if (s->block == 1 && small)
@@ -93,8 +94,9 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
     s->prefetch = NG_PREFETCH_L2;
     s->overlap = NG_OVERLAP_YES;
     if (kept || s->layout == NG_LAYOUT_EVENODD) {
-        s->block = values <= SHORT_VALUES ? 4 : 2;
-        if (!kept && values > EVEN_VALUES) return;
+        s->block = values <= SHORT_VALUES ? 4 : kept && values > EVEN_VALUES ? 1 : 2;
+        if (values > SMALL_ROW) keep_all(s, p, NG_RECOMPUTE);
+        if (values > EVEN_VALUES) return;
         s->overlap = NG_OVERLAP_NO;
         s->prefetch = NG_PREFETCH_NEXT;
     } else if (row <= STREAM_ROW) {
@@ -103,8 +105,9 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
         if (p->passes > 2) s->overlap = NG_OVERLAP_ALL;
     } else {
         s->store = NG_STORE_STAGED;
-        s->block = 2;
-        if (row > PIPELINE_ROW) s->overlap = NG_OVERLAP_NO;
+        if (row <= PIPELINE_ROW || p->passes > 2) s->block = 2;
+        if (row > PIPELINE_ROW && p->passes > 2) s->overlap = NG_OVERLAP_NO;
+        if (row > PIPELINE_ROW && p->passes == 2 && s->vec == 512) s->vec = 256;
     }
 }
 
