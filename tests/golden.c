@@ -38,10 +38,9 @@ int golden_read(const char *path, golden lines[GOLDEN_MOST]) {
 }
 
 /* FNV-1a of elements, each NaN taken as bytes of 0xff. */
-static uint64_t digest_elements(uint64_t digest, int type, const void *elements, size_t n) {
+static uint64_t digest_elements(uint64_t digest, int type, const unsigned char *e, size_t n) {
     size_t bytes = ng_types[type].bytes;
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char *e = (const unsigned char *)elements + i * bytes;
+    for (size_t i = 0; i < n; i++, e += bytes) {
         double v = ng_type_read(type, e, 0);
         for (size_t b = 0; b < bytes; b++)
             digest = (digest ^ (v != v ? 0xffu : e[b])) * 0x100000001b3u;
@@ -49,25 +48,36 @@ static uint64_t digest_elements(uint64_t digest, int type, const void *elements,
     return digest;
 }
 
-static size_t row_bytes(const golden *g, int s) {
-    return ng_stream_width(&g->program, s) * ng_types[g->program.stream[s].type].bytes;
+/* The same of whole blocks; elements are blocks of one. */
+static uint64_t digest_blocks(uint64_t digest, int type, const unsigned char *at, size_t bytes) {
+    ng_field_run runs[NG_MAX_RUNS];
+    int n = ng_type_runs(type, runs);
+    for (size_t block = 0; block < bytes; block += ng_types[type].block_bytes)
+        for (int i = 0; i < n; i++)
+            digest = digest_elements(digest, runs[i].type, at + block + runs[i].at, runs[i].count);
+    return digest;
+}
+
+static void fill(const golden *g, const ng_stream *s, char *base, size_t n, size_t inner) {
+    for (size_t r = 0; r < ng_stream_rows(s, ROWS, inner); r++) {
+        char *row = base + r * s->row_bytes;
+        if (s->rows == NG_EACH)
+            awkward_row(s->type, row, n, r, g->seed, s->role);
+        else
+            awkward_shared(s->type, row, n, g->seed + r * 7919, s->role, g->seed & 1);
+    }
 }
 
 /* One packed array per stream; inputs filled. */
 static bool make_arrays(const golden *g, normgen_bound_args *args) {
-    args->rows_per_outer = GROUP;
+    size_t inner = g->program.inner ? (size_t)g->program.inner : GROUP;
+    args->rows_per_outer = inner;
     for (int s = 0; s < g->program.streams; s++) {
         const ng_stream *stream = &g->program.stream[s];
-        size_t bytes = row_bytes(g, s), n = ng_stream_width(&g->program, s);
-        bool shared = stream->rows == NG_ONE;
-        char *base = calloc(shared ? 1 : ROWS, bytes);
-        args->stream[s].base = base;
-        args->stream[s].inner = shared ? 0 : (ptrdiff_t)bytes;
-        args->stream[s].outer = GROUP * args->stream[s].inner;
+        char *base = calloc(ROWS, stream->row_bytes);
         if (!base) return false;
-        if (shared) awkward_shared(stream->type, base, n, g->seed, stream->role, g->seed & 1);
-        for (size_t r = 0; r < ROWS && !shared && !stream->out; r++)
-            awkward_row(stream->type, base + r * bytes, n, r, g->seed, stream->role);
+        args->stream[s] = ng_stream_place(stream, base, stream->row_bytes, inner);
+        if (!stream->out) fill(g, stream, base, ng_stream_width(&g->program, s), inner);
     }
     return true;
 }
@@ -80,8 +90,8 @@ uint64_t golden_digest(const golden *g, const subject *s) {
     for (int i = 0; i < g->program.streams; i++) {
         const ng_stream *stream = &g->program.stream[i];
         if (made && stream->out)
-            digest = digest_elements(digest, stream->type, args.stream[i].base,
-                                     ROWS * ng_stream_width(&g->program, i));
+            digest = digest_blocks(digest, stream->type, args.stream[i].base,
+                                   (size_t)ROWS * stream->row_bytes);
         free(args.stream[i].base);
     }
     return made ? digest : 0;
