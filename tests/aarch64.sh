@@ -21,7 +21,7 @@ for object in "$scratch"/kernel*.o; do
 done
 # shellcheck disable=SC2086 # the list of sources is split on purpose
 sources="digest.c golden.c fixture.c awkward.c"
-core="spec.c decimal.c error.c program.c types.c interp.c"
+core="spec.c rules.c decimal.c error.c program.c derive.c ops.c functions.c quantize.c types.c interp.c"
 (cd "$tests" && $gcc -std=c17 -D_GNU_SOURCE -O2 -ffp-contract=off -fno-math-errno -static \
     -I "$NORMGEN_SOURCE/include" -I "$runtime" -I "$tests" -I "$scratch" \
     $sources $(for file in $core; do echo "$runtime/$file"; done) "$scratch/table.c" \
