@@ -30,6 +30,7 @@ typedef struct format format;
 struct format {
     ng_v (*widen)(const ng_lower *l, const format *f, ng_v v_memory);
     ng_v (*narrow)(const ng_lower *l, const format *f, ng_v v_real);
+    const char *pack;       /* instruction from words to saturated bytes */
     double lowest, highest; /* of integers; highest also of floats of eight bits */
     uint8_t mantissa;       /* bits of floats of eight bits */
     int8_t exponent;        /* the smallest, of their normal numbers */
@@ -156,23 +157,47 @@ static ng_v to_bf16(const ng_lower *l, const format *f, ng_v v) {
 
 /* ---- eight bits ---- */
 
-/* Integers: NaN becomes 0; clamped, then to nearest even. What the clamp of the integer repeats
- * lets LLVM see that a saturating pack does it. */
+/* Four vectors of integers to one of saturated bytes: packs work in quarters of a vector, so the
+ * four-byte pieces that come out are put in order. NULL where no such instruction fits. */
+static ng_v pack_by_instruction(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_v half[2], pair[2];
+    int order[16];
+    if (l->s->vec != 512 || size_of(v) != 64) return NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        pair[0] = ng_subvector(g, v, 32 * i, 16);
+        pair[1] = ng_subvector(g, v, 32 * i + 16, 16);
+        half[i] = ng_intrinsic(g, "llvm.x86.avx512.packssdw.512", NULL, 0, pair, 2);
+    }
+    v = ng_intrinsic(g, f->pack, NULL, 0, half, 2);
+    for (int i = 0; i < 16; i++) order[i] = 4 * (i % 4) + i / 4;
+    v = ng_bitcast(g, v, vector_of(g->t_i32, 16));
+    return ng_bitcast(g, ng_shuffle(g, v, v, order, 16), vector_of(g->t_i8, 64));
+}
+
+/* The lowest value that is no number of the type needs no clamp before: the conversion makes the
+ * lowest integer of whatever is too low for it, and the saturating pack the lowest of the type. */
+static ng_v saturated(const ng_lower *l, const format *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v);
+    ng_v v_packed = pack_by_instruction(l, f, v);
+    if (v_packed) return v_packed;
+    ng_v low[2] = {v, ng_int_const(t, (uint64_t)(int64_t)f->lowest)};
+    ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t, 1, low, 2),
+                    ng_int_const(t, (uint64_t)(int64_t)f->highest)};
+    v = ng_intrinsic(g, "llvm.smin", &t, 1, high, 2);
+    return LLVMBuildTrunc(g->b, v, vector_of(g->t_i8, size_of(v)), "");
+}
+
+/* Integers: NaN becomes 0; clamped, then to nearest even. */
 static ng_v to_integer(const ng_lower *l, const format *f, ng_v v) {
     const ng_build *g = &l->g;
-    ng_t t = LLVMTypeOf(v), t_int = vector_of(g->t_i32, size_of(v));
-    ng_v v_low = ng_real_const(t, f->lowest), v_high = ng_real_const(t, f->highest);
+    ng_t t = LLVMTypeOf(v), types[2] = {vector_of(g->t_i32, size_of(v)), t};
     ng_v v_number = LLVMBuildFCmp(g->b, LLVMRealORD, v, v, "");
+    ng_v v_high = ng_real_const(t, f->highest);
     v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v, v_high, ""), v, v_high, "");
-    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOGT, v, v_low, ""), v, v_low, "");
-    ng_t types[2] = {t_int, t};
-    v = ng_intrinsic(g, "llvm.lrint", types, 2, &v, 1);
-    v = LLVMBuildSelect(g->b, v_number, v, LLVMConstNull(t_int), "");
-    ng_v low[2] = {v, ng_int_const(t_int, (uint64_t)(int64_t)f->lowest)};
-    ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t_int, 1, low, 2),
-                    ng_int_const(t_int, (uint64_t)(int64_t)f->highest)};
-    return LLVMBuildTrunc(g->b, ng_intrinsic(g, "llvm.smin", &t_int, 1, high, 2),
-                          vector_of(g->t_i8, size_of(v)), "");
+    v = LLVMBuildSelect(g->b, v_number, v, LLVMConstNull(t), "");
+    return saturated(l, f, ng_intrinsic(g, "llvm.lrint", types, 2, &v, 1));
 }
 
 static ng_v from_integer(const ng_lower *l, const format *f, ng_v v) {
@@ -240,8 +265,8 @@ static const format formats[NG_TYPE_COUNT] = {
     [NORMGEN_F64] = {from_f64, to_f64},
     [NORMGEN_BF16] = {from_bf16, to_bf16},
     [NORMGEN_F16] = {from_f16, to_f16},
-    [NORMGEN_I8] = {from_integer, to_integer, .lowest = -128, .highest = 127},
-    [NORMGEN_U8] = {from_integer, to_integer, .lowest = 0, .highest = 255},
+    [NORMGEN_I8] = {from_integer, to_integer, "llvm.x86.avx512.packsswb.512", -128, 127},
+    [NORMGEN_U8] = {from_integer, to_integer, "llvm.x86.avx512.packuswb.512", 0, 255},
     [NORMGEN_E4M3] = {from_minifloat, to_minifloat, .highest = 448, .mantissa = 3, .exponent = -6,
                       .special = 0x7f, .nan = 0x7f},
     [NORMGEN_E5M2] = {from_minifloat, to_minifloat, .highest = 57344, .mantissa = 2,
