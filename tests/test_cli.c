@@ -439,6 +439,27 @@ START_TEST(arrays_of_16_bits_and_their_types_come_through) {
 }
 END_TEST
 
+START_TEST(arrays_of_the_fusions_come_through) {
+    put("a.txt", "3 4\n1 1\n", 8);
+    put("cos.txt", "0\n", 2);
+    put("sin.txt", "1\n", 2);
+    static const char quarter[] = "run 'rms hidden=2 eps=0 weight=none rope=half' --x a.txt --cos "
+                                  "cos.txt --sin sin.txt -o -";
+    char with_inner[256];
+    ck_assert_int_eq(run(quarter), 1);
+    says(err, "args.inner is 0", "rows per token");
+    snprintf(with_inner, sizeof with_inner, "%s --inner 2", quarter);
+    ck_assert_msg(run(with_inner) == 0, "%s", err);
+    ck_assert_str_eq(out, "    -1.1313709     0.84852815\n            -1              1\n");
+    ck_assert_msg(run("run --y i8 --quant row --x a.txt -o c.npy --y-scale-out s.npy") == 0, "%s",
+                  err);
+    says(out, "c.npy: i8 2 x 2", "codes");
+    says(out, "s.npy: f32 2", "scales");
+    ck_assert_int_eq(run("run --y i8 --quant static --x a.txt -o c.npy"), 1);
+    says(err, "--y-scale FILE", "an input that is missing");
+}
+END_TEST
+
 START_TEST(text_goes_in_and_out) {
     ck_assert_msg(run("run --eps 0 --x ragged.txt -o -") == 1, "%s", err);
     put("a.txt", "3 4\n1 1\n", 8);
@@ -597,6 +618,7 @@ int main(void) {
     tcase_add_test(tc, results_are_those_of_the_plain_formula);
     tcase_add_test(tc, compiled_or_not_the_bytes_are_the_same);
     tcase_add_test(tc, arrays_of_16_bits_and_their_types_come_through);
+    tcase_add_test(tc, arrays_of_the_fusions_come_through);
     tcase_add_test(tc, text_goes_in_and_out);
     tcase_add_test(tc, the_input_may_be_the_output);
     tcase_add_test(tc, what_needs_no_generator_works_without);
