@@ -210,6 +210,8 @@ normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_sched
 
 /* ---- legality ---- */
 
+enum { SUMS_TOGETHER = 16 /* vectors: half of the registers of the widest ISA levels */ };
+
 int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
     return s->vec / 8 / ng_types[p->compute].bytes;
 }
@@ -288,6 +290,20 @@ static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
     return size;
 }
 
+static int64_t sums_of(const ng_program *p) {
+    int64_t sums = 0;
+    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]);
+    return sums;
+}
+
+/* Vectors of all sums of a block, which a loop over the elements carries around. */
+static int64_t carried(const ng_program *p, const ng_schedule *s) {
+    return sums_of(p) * s->block * p->lanes / ng_schedule_vector(p, s);
+}
+
+/* A row that is one step has no loop over its elements. */
+static bool has_loop(const ng_program *p) { return p->hidden > (p->lanes < 64 ? 64 : p->lanes); }
+
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
     int64_t all = 0, twice;
@@ -297,7 +313,11 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     int64_t blocks = s->block * (all + twice) + (s->block > 1 || s->overlap ? all : 0);
     if (s->overlap == NG_OVERLAP_ALL) blocks = s->block * p->passes * all + all;
     blocks += s->block * memory_size(p, s);
-    return pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
+    int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
+    if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
+        size += 3 * carried(p, s) * (s->overlap == NG_OVERLAP_ALL ? p->passes : 2);
+    if (has_loop(p) && carried(p, s) > SUMS_TOGETHER * 2) size += size / 4; /* spilled */
+    return size;
 }
 
 static int first_pass_of(const ng_program *p, int j) {
@@ -345,8 +365,6 @@ static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
     return "layout=evenodd: no row is of type bf16";
 }
 
-enum { SUMS_TOGETHER = 16 /* vectors: half of the registers of the widest ISA levels */ };
-
 static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     if (!s->overlap) return NULL;
     if (p->passes < 2) return "overlap: the program has one pass";
@@ -360,10 +378,7 @@ static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     if (p->passes > NG_MAX_TOGETHER) return "overlap=all: too many passes";
     for (int pass = 0; pass < p->passes; pass++)
         if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
-    int reductions = 0;
-    for (int i = 0; i < p->ops; i++) reductions += ng_op_reduces(&p->op[i]);
-    if (reductions > NG_MAX_REDUCTIONS ||
-        reductions * s->block * p->lanes / ng_schedule_vector(p, s) > SUMS_TOGETHER)
+    if (sums_of(p) > NG_MAX_REDUCTIONS || (has_loop(p) && carried(p, s) > SUMS_TOGETHER))
         return "overlap=all: its sums do not fit the registers";
     /* The next block but one would write over what this one still needs. */
     for (int j = 0; j < p->keeps; j++)

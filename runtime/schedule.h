@@ -41,7 +41,7 @@ extern const ng_axis ng_axes[NG_AXIS_COUNT];
 #define NG_MAX_TOGETHER 4 /* passes of overlap=all */
 #define NG_SCHEDULE_TEXT 160
 #define NG_SCRATCH_BYTES (64 * 1024)
-#define NG_SIZE_CAP 480 /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
+#define NG_SIZE_CAP 540 /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
 
 /* Canonical text; NG_SCHEDULE_TEXT bytes. */
 void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);
