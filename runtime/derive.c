@@ -193,6 +193,16 @@ static int needs_until(const ng_program *p, int u) {
     return last;
 }
 
+/* Whether no pass ends inside a span of an operation that it computes. */
+static bool spans_are_whole(const ng_program *p) {
+    for (int i = 0; i < p->ops; i++)
+        for (int pass = 0; pass < p->passes; pass++)
+            if (!p->op[i].scalar && p->op[i].passes >> pass & 1 &&
+                p->width[pass] % span_of(p, &p->op[i]) != 0)
+                return false;
+    return true;
+}
+
 /* Interpreter buffers: a value's buffer is free again after its last user, in SSA order. */
 static void assign_slots(ng_program *p) {
     int last_use[NG_MAX_OPS] = {0};
@@ -226,6 +236,7 @@ void ng_program_finish(ng_program *p) {
     derive_passes(p);
     ng_program_demand(p, NULL, passes);
     for (int i = 0; i < p->ops; i++) p->op[i].passes = passes[i];
+    assert(spans_are_whole(p));
     p->keeps = 0;
     for (int i = 0; i < p->ops; i++)
         if (crosses(p, i)) {

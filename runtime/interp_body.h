@@ -91,6 +91,7 @@ static void NAME(store)(int type, char *to, size_t step, size_t n, size_t per,
 }
 
 static void NAME(round_to)(int type, size_t n, const REAL *restrict a, REAL *restrict v) {
+    assert(type == NORMGEN_F32 || type == NORMGEN_BF16 || type == NORMGEN_F16);
     for (size_t i = 0; i < n; i++) {
         float f = (float)a[i];
         float b = ng_from_bf16(ng_to_bf16(f)), h = ng_from_f16(ng_to_f16(f));
@@ -312,6 +313,7 @@ static void NAME(run_pass)(NAME(row) * r, int pass) {
     size_t each = levels * (size_t)p->lanes;
     int room = (int)(r->room / (each * sizeof(REAL))), count = 0;
     NAME(reduction) red[NG_MAX_REDUCTIONS];
+    assert(room > 0);
     if (room > NG_MAX_REDUCTIONS) room = NG_MAX_REDUCTIONS;
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
@@ -360,6 +362,7 @@ static void NAME(run_row)(const ng_program *p, const normgen_bound_args *args, s
         r.chunk /= 2;
     size_t slots = r.chunk * sizeof(REAL) * (size_t)p->slots;
     if (slots < SLOT_BYTES) slots = SLOT_BYTES;
+    assert(slots < sizeof r.memory);
     r.sums = r.memory + slots;
     r.room = sizeof r.memory - slots;
     for (int s = 0; s < p->streams; s++) r.base[s] = ng_row_address(args, s, row);

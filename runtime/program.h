@@ -23,7 +23,8 @@
  * CONST    k rounded to the compute type          BITS   the integer k as a bit pattern
  * SELLT    a < b ? c : d                          ISELLT the same for the bits as signed integers
  * RINT     to the nearest integer, ties to even   ABS    the sign bit cleared
- * ROUND    to element type `type` and back
+ * ROUND    to element type `type` and back: f32, bf16 or f16 (what else y may be is rounded by its
+ *          store alone)
  * SHL SHR  the bits shifted by k (SHR: zeros in)  IADD ISUB  on the bits, wrapping
  * AND OR XOR  of the bits
  * GAMAX    of each aligned group of `group` elements, in every element of it: the unsigned maximum
@@ -34,7 +35,8 @@
  *          (neighbours), by `pairing`
  * NEGFIRST -a in the first element of each pair (i < hidden/2; i even), a in the second
  * SUM DOT  docs/numerics.md rules 3 and 4         AMAX   rule 5
- *          over the elements [0, first) of the row, or all when `first` is 0
+ *          over the elements [0, first) of the row, or all when `first` is 0; whole spans of the
+ *          operations that it needs
  * STORE    a value to a stream, converted from the compute type to `type`. Element i of the row
  *          goes to base + i / block * block_bytes + at + i % block / per * bytes of `type`, with
  *          the stream's block and block_bytes; only i that are multiples of `per` are stored. */
@@ -46,10 +48,10 @@
     X(ADD, 2)                                                                                      \
     X(SUB, 2)                                                                                      \
     X(MUL, 2)                                                                                      \
-    X(DIV, 2) X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1)           \
-        X(IADD, 2) X(ISUB, 2) X(ISELLT, 4) X(RINT, 1) X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2)       \
-            X(GAMAX, 1) X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1) X(SUM, 1) X(DOT, 2) X(AMAX, 1)     \
-                X(STORE, 1)
+    X(DIV, 2)                                                                                      \
+    X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1) X(IADD, 2)          \
+        X(ISUB, 2) X(ISELLT, 4) X(RINT, 1) X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2) X(GAMAX, 1)      \
+            X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1) X(SUM, 1) X(DOT, 2) X(AMAX, 1) X(STORE, 1)
 
 typedef enum ng_code {
 #define X(name, operands) NG_##name,

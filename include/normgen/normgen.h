@@ -354,7 +354,7 @@ typedef struct normgen_args {
     const void *after; /* a row for each row */
     ptrdiff_t after_stride;
     ptrdiff_t after_outer;
-    const void *post_weight; /* one row */
+    const void *post_weight; /* as weight */
     void *y2;                /* the second output */
     ptrdiff_t y2_stride;
     ptrdiff_t y2_outer;
@@ -393,7 +393,8 @@ NORMGEN_API normgen_status normgen_run_parallel(const normgen_kernel *kernel,
 
 /* Several argument sets in one call, each with its own rows and arrays (q, then k, each with its
  * own weight). All are checked before anything is written; no output of one set may touch an array
- * of another. n 0 does nothing. */
+ * of another. Each pair of sets is compared, so the checks grow with the square of n: meant for a
+ * few sets. In parallel they run one after another, each on all threads. n 0 does nothing. */
 NORMGEN_API normgen_status normgen_run_sets(const normgen_kernel *kernel, const normgen_args *sets,
                                             size_t n);
 NORMGEN_API normgen_status normgen_run_sets_parallel(const normgen_kernel *kernel,
