@@ -151,11 +151,6 @@ static normgen_status take_specs(ng_bundle *b, const ng_spec_list *all) {
         normgen_status st = name_spec(b, s, all->items[i].name);
         if (st != NORMGEN_OK) return st;
         ng_program_build(&s->program, &s->spec);
-        if (s->program.levels || s->program.inner || s->program.parts > 1)
-            return ng_fail(NORMGEN_E_UNSUPPORTED,
-                           "'%s' has rows on two levels (heads, groups, tokens), which bundles do "
-                           "not take yet; use it through libnormgen",
-                           s->text);
         s->at = calloc((size_t)b->levels, sizeof *s->at);
         if (!s->at) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu specs", all->count);
         b->specs++;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bundles: kernels emitted ahead of time for several ISA levels, with a dispatcher. Split by
  * concern:
- *   emit.c           what was asked for, checked; the steps in order
- *   emit_plan.c      which schedule serves each (spec, level, regime); kernels, compiled in
- * parallel emit_dispatch.c  the dispatcher's module: tables, functions of the specs emit_bind.c its
- * checks of arguments emit_detect.c    its detection of the CPU and of the caches emit_header.c the
- * C header emit_files.c     libraries (archive.c, linker.c), CMake and pkg-config files manifest.c
- * the manifest folder.c         all files of a folder at once, or none Everything about arguments
- * follows from the streams of the row programs. */
+ * - emit.c: what was asked for, checked; the steps in order
+ * - emit_plan.c: which schedule serves each (spec, level, regime); kernels, compiled in parallel
+ * - emit_dispatch.c: the dispatcher's module: tables, functions of the specs
+ * - emit_bind.c: its checks of arguments; emit_levels.c: those of rows on two levels
+ * - emit_detect.c: its detection of the CPU and of the caches
+ * - emit_header.c: the C header
+ * - emit_files.c: libraries (archive.c, linker.c), CMake and pkg-config files
+ * - manifest.c: the manifest; folder.c: all files of a folder at once, or none
+ * Everything about arguments follows from the streams of the row programs. */
 #ifndef NG_EMIT_H
 #define NG_EMIT_H
 
@@ -73,10 +75,16 @@ normgen_status ng_emit_compile(ng_bundle *b);
 
 /* emit_header.c: fills in header and interface. */
 normgen_status ng_emit_header(ng_bundle *b);
-/* Offsets in a spec's argument struct: rows, then a pointer for each stream, then the strides. */
+/* Whether the program's rows have two levels; others are bound as one run of rows. */
+static inline bool ng_emit_levels(const ng_program *p) {
+    return p->levels || p->inner || p->parts > 1;
+}
+/* Offsets in a spec's argument struct: rows, inner where the spec does not say it, then a pointer
+ * for each stream, then the strides, then the outer ones; 0 for what it has not. */
+size_t ng_emit_inner_at(const ng_program *program);
 size_t ng_emit_pointer_at(const ng_program *program, int stream);
-/* 0 when the stream has no stride. */
 size_t ng_emit_stride_at(const ng_program *program, int stream);
+size_t ng_emit_outer_at(const ng_program *program, int stream);
 /* Status codes of the bundle's functions. */
 typedef enum ng_emit_status {
     NG_EMIT_OK,
@@ -85,7 +93,8 @@ typedef enum ng_emit_status {
     NG_EMIT_STRIDE,
     NG_EMIT_RANGE,
     NG_EMIT_OVERLAP,
-    NG_EMIT_CPU
+    NG_EMIT_CPU,
+    NG_EMIT_INNER
 } ng_emit_status;
 /* Symbols: PREFIX_NAME_INTERFACE, or with _rows behind the name. */
 void ng_emit_symbol(const ng_bundle *b, const ng_bundle_spec *spec, bool rows, char text[160]);

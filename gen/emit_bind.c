@@ -6,19 +6,23 @@
 
 #include "types.h"
 
-static ng_v field(const ng_build *g, ng_v v_base, size_t at) {
-    return ng_load(g, g->t_i64, ng_offset(g, v_base, ng_i64(g, (int64_t)at)), 8);
-}
-
 void ng_bind_load(const ng_build *g, const ng_program *p, ng_binding *bind) {
-    bind->v_rows = field(g, bind->v_args, 0);
+    bind->v_rows = ng_member(g, bind->v_args, 0);
+    bind->v_from = bind->v_first;
+    bind->v_to = bind->v_last;
+    bind->v_inner = ng_i64(g, INT64_MAX); /* no call reaches a second outer step */
+    if (ng_emit_levels(p)) {
+        ng_levels_load(g, p, bind);
+        return;
+    }
     for (int s = 0; s < p->streams; s++) {
         size_t at = ng_emit_stride_at(p, s);
         ng_v v_row = ng_i64(g, p->stream[s].row_bytes);
-        bind->base[s] = field(g, bind->v_args, ng_emit_pointer_at(p, s));
+        bind->base[s] = ng_member(g, bind->v_args, ng_emit_pointer_at(p, s));
         bind->stride[s] = v_row;
+        bind->outer[s] = ng_i64(g, 0);
         if (!at) continue;
-        ng_v v = field(g, bind->v_args, at);
+        ng_v v = ng_member(g, bind->v_args, at);
         bind->stride[s] = ng_pick(g, ng_is(g, LLVMIntEQ, v, ng_i64(g, 0)), v_row, v);
     }
 }
@@ -27,8 +31,7 @@ static ng_v rows_of(const ng_build *g, const ng_program *p, const ng_binding *bi
     return ng_stream_shared(&p->stream[s]) ? ng_i64(g, 1) : bind->v_rows;
 }
 
-/* An output in the place of an input of its shape. */
-static bool may_be_one(const ng_program *p, int s, int t) {
+bool ng_bind_may_be_one(const ng_program *p, int s, int t) {
     const ng_stream *a = &p->stream[s], *b = &p->stream[t];
     return a->out != b->out && a->rows == b->rows && a->width == b->width &&
            a->row_bytes == b->row_bytes;
@@ -56,6 +59,7 @@ static ng_v end_of(const ng_build *g, const ng_program *p, const ng_binding *bin
 }
 
 ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind) {
+    if (ng_emit_levels(p)) return ng_levels_doubt(g, p, bind);
     ng_v end[NORMGEN_MAX_STREAMS], v_bits = ng_shr(g, bind->v_rows, 31);
     ng_v v = ng_or(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last),
                    ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows));
@@ -66,7 +70,7 @@ ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bin
             if (!p->stream[s].out && !p->stream[t].out) continue;
             ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
                                   ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
-            if (may_be_one(p, s, t))
+            if (ng_bind_may_be_one(p, s, t))
                 v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_one(g, bind, s, t), ""));
             v = ng_or(g, v, v_cross);
         }
@@ -76,7 +80,7 @@ ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bin
 
 /* ---- the call in doubt ---- */
 
-static void fail_if(const ng_build *g, ng_v v_if, ng_emit_status status) {
+void ng_fail_if(const ng_build *g, ng_v v_if, ng_emit_status status) {
     LLVMBasicBlockRef b_fail = ng_block_new(g, "fail"), b_go = ng_block_new(g, "fine");
     LLVMBuildCondBr(g->b, v_if, b_fail, b_go);
     ng_block_start(g, b_fail);
@@ -91,20 +95,20 @@ static void check_span(const ng_build *g, const ng_program *p, const ng_binding 
     ng_t t[1] = {g->t_i64};
     ng_v v_product = ng_intrinsic(g, "llvm.umul.with.overflow", t, 1, args, 2);
     ng_v v_span = LLVMBuildExtractValue(g->b, v_product, 0, "");
-    fail_if(g, LLVMBuildExtractValue(g->b, v_product, 1, ""), NG_EMIT_RANGE);
+    ng_fail_if(g, LLVMBuildExtractValue(g->b, v_product, 1, ""), NG_EMIT_RANGE);
     ng_v v_most = ng_sub(g, ng_i64(g, INT64_MAX), v_row);
-    fail_if(g, ng_is(g, LLVMIntUGT, v_span, v_most), NG_EMIT_RANGE);
+    ng_fail_if(g, ng_is(g, LLVMIntUGT, v_span, v_most), NG_EMIT_RANGE);
     ng_v v_end = ng_add(g, ng_add(g, bind->base[s], v_span), v_row);
-    fail_if(g, ng_is(g, LLVMIntULT, v_end, bind->base[s]), NG_EMIT_RANGE);
+    ng_fail_if(g, ng_is(g, LLVMIntULT, v_end, bind->base[s]), NG_EMIT_RANGE);
 }
 
 static void check_stream(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
     ng_v v_low = ng_or(g, bind->base[s], bind->stride[s]);
-    fail_if(g, ng_is(g, LLVMIntEQ, bind->base[s], ng_i64(g, 0)), NG_EMIT_NULL);
+    ng_fail_if(g, ng_is(g, LLVMIntEQ, bind->base[s], ng_i64(g, 0)), NG_EMIT_NULL);
     ng_v v_short = ng_is(g, LLVMIntSLT, bind->stride[s], ng_i64(g, p->stream[s].row_bytes));
-    fail_if(g, v_short, NG_EMIT_STRIDE);
+    ng_fail_if(g, v_short, NG_EMIT_STRIDE);
     ng_v v_odd = ng_and(g, v_low, ng_i64(g, p->stream[s].element - 1));
-    fail_if(g, ng_is(g, LLVMIntNE, v_odd, ng_i64(g, 0)), NG_EMIT_ALIGNMENT);
+    ng_fail_if(g, ng_is(g, LLVMIntNE, v_odd, ng_i64(g, 0)), NG_EMIT_ALIGNMENT);
     check_span(g, p, bind, s);
 }
 
@@ -118,14 +122,19 @@ static void check_pair(const ng_build *g, const ng_program *p, const ng_binding 
     for (int i = 0; i < 8; i++) params[i] = g->t_i64;
     t = LLVMFunctionType(g->t_i1, params, 8, false);
     ng_v v = LLVMBuildCall2(g->b, t, v_meet, args, 8, "");
-    if (may_be_one(p, o, s)) v = ng_and(g, v, LLVMBuildNot(g->b, is_one(g, bind, o, s), ""));
-    fail_if(g, v, NG_EMIT_OVERLAP);
+    if (ng_bind_may_be_one(p, o, s))
+        v = ng_and(g, v, LLVMBuildNot(g->b, is_one(g, bind, o, s), ""));
+    ng_fail_if(g, v, NG_EMIT_OVERLAP);
 }
 
 void ng_bind_check(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_meet) {
-    fail_if(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last), NG_EMIT_RANGE);
-    fail_if(g, ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows), NG_EMIT_RANGE);
-    fail_if(g, ng_is(g, LLVMIntEQ, bind->v_rows, ng_i64(g, 0)), NG_EMIT_OK); /* nothing to do */
+    ng_fail_if(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last), NG_EMIT_RANGE);
+    ng_fail_if(g, ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows), NG_EMIT_RANGE);
+    ng_fail_if(g, ng_is(g, LLVMIntEQ, bind->v_rows, ng_i64(g, 0)), NG_EMIT_OK); /* nothing to do */
+    if (ng_emit_levels(p)) {
+        ng_levels_check(g, p, bind, v_meet);
+        return;
+    }
     for (int s = 0; s < p->streams; s++) check_stream(g, p, bind, s);
     for (int o = 0; o < p->streams; o++)
         for (int s = 0; s < p->streams; s++)
@@ -224,14 +233,13 @@ static void put(const ng_build *g, ng_v v_bound, size_t at, ng_v v) {
 }
 
 void ng_bind_store(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_bound) {
-    /* more than any row number, so that no call reaches a second outer step */
-    put(g, v_bound, offsetof(normgen_bound_args, rows_per_outer), ng_i64(g, INT64_MAX));
+    put(g, v_bound, offsetof(normgen_bound_args, rows_per_outer), bind->v_inner);
     for (int s = 0; s < p->streams; s++) {
         size_t at = offsetof(normgen_bound_args, stream) + (size_t)s * sizeof(normgen_stream);
         bool shared = ng_stream_shared(&p->stream[s]);
         put(g, v_bound, at + offsetof(normgen_stream, base), bind->base[s]);
         put(g, v_bound, at + offsetof(normgen_stream, inner),
             shared ? ng_i64(g, 0) : bind->stride[s]);
-        put(g, v_bound, at + offsetof(normgen_stream, outer), ng_i64(g, 0));
+        put(g, v_bound, at + offsetof(normgen_stream, outer), bind->outer[s]);
     }
 }

@@ -24,7 +24,7 @@ typedef struct dispatcher {
     int levels;
     ng_t t_entry, t_spec, t_bundle, t_kernel, t_run, t_run_rows;
     ng_v v_level, v_limits; /* globals */
-    ng_v v_detect, v_meet;
+    ng_v v_detect, v_meet, v_levels_meet;
 } dispatcher;
 
 static bool x86(const dispatcher *d) { return d->level[0]->arch == NG_X86_64; }
@@ -156,7 +156,8 @@ static ng_v make_settle(dispatcher *d, const ng_bundle_spec *s) {
     ng_enum_attribute(g, fn, "minsize");
     ng_enum_attribute(g, fn, "optsize");
     ng_bind_load(g, &s->program, &bind);
-    ng_bind_check(g, &s->program, &bind, d->v_meet);
+    ng_bind_check(g, &s->program, &bind,
+                  ng_emit_levels(&s->program) ? d->v_levels_meet : d->v_meet);
     ask_once(d);
     ng_v v = ng_pick(g, no_level(d, s, load_level(d)), ng_i32(g, NG_EMIT_CPU), ng_i32(g, PROCEED));
     LLVMBuildRet(g->b, v);
@@ -191,7 +192,7 @@ static ng_v regime_of(dispatcher *d, const ng_program *p, ng_v v_rows) {
     return v;
 }
 
-/* `any`, or `cached` where a streamed output's base or stride is not aligned. */
+/* `any`, or `cached` where a streamed output's base or a stride is not aligned. */
 static ng_v pick_kernel(dispatcher *d, const ng_bundle_spec *s, const ng_binding *bind,
                         ng_v v_entry) {
     const ng_build *g = &d->g;
@@ -199,7 +200,8 @@ static ng_v pick_kernel(dispatcher *d, const ng_bundle_spec *s, const ng_binding
     if (!s->streamed) return v_any;
     for (int i = 0; i < s->program.streams; i++)
         if (s->streamed >> i & 1u)
-            v_low = ng_or(g, v_low, ng_or(g, bind->base[i], bind->stride[i]));
+            v_low =
+                ng_or(g, v_low, ng_or(g, bind->base[i], ng_or(g, bind->stride[i], bind->outer[i])));
     size_t mask_at = offsetof(normgen_bundle_entry, mask);
     size_t cached_at = offsetof(normgen_bundle_entry, cached);
     ng_v v_mask = ng_load(g, g->t_i64, ng_offset(g, v_entry, ng_i64(g, (int64_t)mask_at)), 8);
@@ -237,7 +239,7 @@ static void set_control_word(dispatcher *d, ng_v v_slot, ng_v v_word) {
 static void call_kernel(dispatcher *d, ng_v v_kernel, ng_v v_bound, const ng_binding *bind,
                         ng_v v_slot) {
     const ng_build *g = &d->g;
-    ng_v args[3] = {v_bound, bind->v_first, bind->v_last};
+    ng_v args[3] = {v_bound, bind->v_from, bind->v_to};
     LLVMBasicBlockRef b_odd = ng_block_new(g, "environment"), b_plain = ng_block_new(g, "call");
     ng_v v_word = control_word(d, v_slot);
     branch_rarely(d, is_odd_environment(d, v_word), b_odd, b_plain);
@@ -307,7 +309,7 @@ static ng_v make_rows(dispatcher *d, const ng_bundle_spec *s, ng_v v_entries) {
     ng_v phi = ng_phi(g, v_level, b_here);
     ng_phi_add(phi, v_settled, b_doubt);
     ng_bind_store(g, &s->program, &bind, v_bound);
-    ng_v v_regime = regime_of(d, &s->program, ng_sub(g, bind.v_last, bind.v_first));
+    ng_v v_regime = regime_of(d, &s->program, ng_sub(g, bind.v_to, bind.v_from));
     ng_v v_entry = entry_address(d, v_entries, phi, v_regime);
     call_kernel(d, pick_kernel(d, s, &bind, v_entry), v_bound, &bind, v_slot);
     return fn;
@@ -407,8 +409,10 @@ static normgen_status make_module(dispatcher *d) {
     make_state(d);
     d->v_detect = ng_detect(&d->g, d->level, d->levels, d->v_level, d->v_limits);
     d->v_meet = ng_bind_meet(&d->g);
+    d->v_levels_meet = ng_levels_meet(&d->g, d->v_meet);
     ng_enum_attribute(&d->g, d->v_detect, "noinline");
     ng_enum_attribute(&d->g, d->v_meet, "noinline");
+    ng_enum_attribute(&d->g, d->v_levels_meet, "noinline");
     for (size_t i = 0; i < d->b->specs; i++) {
         ng_v v_entries = entries_of(d, &d->b->spec[i]);
         make_whole(d, &d->b->spec[i], make_rows(d, &d->b->spec[i], v_entries));

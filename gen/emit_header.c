@@ -13,15 +13,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t ng_emit_pointer_at(const ng_program *program, int stream) {
-    (void)program;
-    return 8 + 8 * (size_t)stream;
+/* ---- members ---- */
+
+static bool has_stride(const ng_stream *t) { return t->stride && t->rows != NG_ONE; }
+
+/* Groups are of one row: their rows have one distance. */
+static bool has_outer(const ng_program *p, const ng_stream *t) {
+    return ng_emit_levels(p) && p->parts == 1 && t->outer && t->rows == NG_EACH;
+}
+
+size_t ng_emit_inner_at(const ng_program *p) { return ng_emit_levels(p) && !p->inner ? 8 : 0; }
+
+size_t ng_emit_pointer_at(const ng_program *p, int stream) {
+    return 8 + ng_emit_inner_at(p) + 8 * (size_t)stream;
 }
 
 size_t ng_emit_stride_at(const ng_program *p, int stream) {
-    size_t at = 8 + 8 * (size_t)p->streams;
-    if (!p->stream[stream].stride) return 0;
-    for (int s = 0; s < stream; s++) at += p->stream[s].stride ? 8 : 0;
+    size_t at = ng_emit_pointer_at(p, p->streams);
+    if (!has_stride(&p->stream[stream])) return 0;
+    for (int s = 0; s < stream; s++) at += has_stride(&p->stream[s]) ? 8 : 0;
+    return at;
+}
+
+size_t ng_emit_outer_at(const ng_program *p, int stream) {
+    size_t at = ng_emit_pointer_at(p, p->streams);
+    if (!has_outer(p, &p->stream[stream])) return 0;
+    for (int s = 0; s < p->streams; s++) at += has_stride(&p->stream[s]) ? 8 : 0;
+    for (int s = 0; s < stream; s++) at += has_outer(p, &p->stream[s]) ? 8 : 0;
     return at;
 }
 
@@ -42,6 +60,22 @@ static const char *c_type(const ng_type_info *t) {
     return t->bytes == 1 ? "uint8_t" : t->bytes == 2 ? "uint16_t" : "void";
 }
 
+/* Rows of n elements: how many, and whose. With groups, the caller's rows. */
+static void put_shape(FILE *f, const ng_program *p, const ng_stream *t, size_t n) {
+    bool groups = p->parts > 1;
+    if (groups && (t->rows == NG_EACH || t->rows == NG_INNER)) n *= (size_t)p->parts;
+    if (t->rows == NG_ONE || (groups && t->rows == NG_INNER))
+        fprintf(f, "one row of %zu", n);
+    else if (t->rows == NG_INNER && p->inner)
+        fprintf(f, "%d rows, one for each head, of %zu", (int)p->inner, n);
+    else if (t->rows == NG_INNER)
+        fprintf(f, "inner rows, for each outer index the same, of %zu", n);
+    else if (t->rows == NG_OUTER && !groups)
+        fprintf(f, "a row for each outer index, of %zu", n);
+    else
+        fprintf(f, "rows of %zu", n);
+}
+
 static void put_stream(FILE *f, const ng_program *p, int s) {
     const ng_stream *stream = &p->stream[s];
     const ng_type_info *t = &ng_types[stream->type];
@@ -50,26 +84,43 @@ static void put_stream(FILE *f, const ng_program *p, int s) {
     snprintf(declaration, sizeof declaration, "%s%s *%s;", stream->out ? "" : "const ", c_type(t),
              ng_roles[stream->role].name);
     fprintf(f, "    %-28s /* %s: ", declaration, stream->out ? "out" : "in");
-    if (ng_stream_shared(stream))
-        fprintf(f, "one row of %zu %s, for all rows", n, t->name);
-    else
-        fprintf(f, "rows of %zu %s", n, t->name);
-    fputs(" */\n", f);
+    put_shape(f, p, stream, n);
+    fprintf(f, " %s%s */\n", t->name, ng_stream_shared(stream) ? ", for all rows" : "");
+}
+
+/* The distance that the member NAME_stride is, in bytes, and what 0 means. */
+static void put_stride(FILE *f, const ng_program *p, const ng_stream *t) {
+    char declaration[96];
+    bool whole = p->parts > 1 && t->rows == NG_EACH;
+    snprintf(declaration, sizeof declaration, "ptrdiff_t %s_stride;", ng_roles[t->role].name);
+    fprintf(f, "    %-28s /* bytes; 0: %u, else at least that */\n", declaration,
+            t->row_bytes * (whole ? (unsigned)p->parts : 1u));
+}
+
+static void put_outer(FILE *f, const ng_program *p, const ng_stream *t) {
+    char declaration[96], inner[32] = "inner";
+    const char *name = ng_roles[t->role].name;
+    if (p->inner) snprintf(inner, sizeof inner, "%d", (int)p->inner);
+    snprintf(declaration, sizeof declaration, "ptrdiff_t %s_outer;", name);
+    fprintf(f, "    %-28s /* bytes between outer neighbours; 0: %s * %s_stride */\n", declaration,
+            inner, name);
 }
 
 static void put_struct(FILE *f, const ng_bundle *b, const ng_bundle_spec *s) {
     const ng_program *p = &s->program;
     fprintf(f, "typedef struct %s_%s_args {\n", b->prefix, s->name);
-    fprintf(f, "    %-28s /* of every array that has rows */\n", "size_t rows;");
+    fprintf(f, "    %-28s /* of every array that has rows", "size_t rows;");
+    if (ng_emit_levels(p) && p->parts == 1 && p->inner)
+        fprintf(f, "; a multiple of %d, the heads", (int)p->inner);
+    fputs(" */\n", f);
+    if (ng_emit_inner_at(p))
+        fprintf(f, "    %-28s /* rows per outer index, not 0; rows is a multiple */\n",
+                "size_t inner;");
     for (int i = 0; i < p->streams; i++) put_stream(f, p, i);
-    for (int i = 0; i < p->streams; i++) {
-        char declaration[96];
-        if (!p->stream[i].stride) continue;
-        snprintf(declaration, sizeof declaration, "ptrdiff_t %s_stride;",
-                 ng_roles[p->stream[i].role].name);
-        fprintf(f, "    %-28s /* bytes; 0: %u, else at least that */\n", declaration,
-                p->stream[i].row_bytes);
-    }
+    for (int i = 0; i < p->streams; i++)
+        if (has_stride(&p->stream[i])) put_stride(f, p, &p->stream[i]);
+    for (int i = 0; i < p->streams; i++)
+        if (has_outer(p, &p->stream[i])) put_outer(f, p, &p->stream[i]);
     fprintf(f, "} %s_%s_args;\n", b->prefix, s->name);
 }
 
@@ -103,14 +154,29 @@ static const char introduction[] =
     " * Alignment: pointers and strides need the alignment of their elements, no more; where all\n"
     " * outputs are aligned to 64 bytes, big calls are faster.\n"
     " * Aliasing: an output may be exactly one input of the same shape and element size (same\n"
-    " * pointer and stride). Other overlaps of an output are errors.\n"
+    " * pointer and strides). Other overlaps of an output are errors.\n"
     " * Errors: the functions check what is said here and return a status; anything but %3$s_OK\n"
     " * means that nothing was written. Rows 0 is no error. Pointers that lead nowhere and arrays\n"
     " * that are too short cannot be seen.\n"
     " * Threads: any number of threads may call at any time. The first call looks at the CPU.\n"
     " * Bits: the results depend on the spec alone, not on CPU, rows, threads or alignment; the\n"
     " * floating-point environment is saved and restored where it is not the default one.\n"
-    " * bf16 and f16 are passed as the 16 bits of their elements. */\n";
+    " * bf16 and f16 are passed as the 16 bits of their elements.%4$s\n";
+
+static const char two_levels[] =
+    " *\n"
+    " * Rows on two levels (heads of a token, rows of a sample), in structs with NAME_outer or "
+    "inner:\n"
+    " * row r is number r % inner of outer index r / inner; inner is the member, or the heads of "
+    "the\n"
+    " * spec. NAME_stride leads from row to row of one outer index, NAME_outer from one outer "
+    "index\n"
+    " * to the next; either may be the larger one, and passes over all that the other spans. Of "
+    "an\n"
+    " * array with a row for each outer index, NAME_stride is the distance of these. An output "
+    "may\n"
+    " * lie between the rows of another array (Q and K of one array) where the larger strides of\n"
+    " * both are equal; at different ones that counts as overlap. */\n";
 
 static const struct {
     const char *name, *text;
@@ -119,11 +185,13 @@ static const struct {
     [NG_EMIT_NULL] = {"E_NULL", "a null pointer: args, or an array that the spec has"},
     [NG_EMIT_ALIGNMENT] = {"E_ALIGNMENT",
                            "a pointer or a stride is not a multiple of its element's size"},
-    [NG_EMIT_STRIDE] = {"E_STRIDE", "a stride is negative or less than a row"},
+    [NG_EMIT_STRIDE] = {"E_STRIDE",
+                        "a stride is negative, less than a row, or less than what it passes over"},
     [NG_EMIT_RANGE] = {"E_RANGE",
                        "first or last is not within rows, or the rows exceed the address space"},
     [NG_EMIT_OVERLAP] = {"E_OVERLAP", "an output overlaps another array"},
     [NG_EMIT_CPU] = {"E_CPU", "the bundle has nothing for this CPU"},
+    [NG_EMIT_INNER] = {"E_INNER", "inner is 0, or rows is not a multiple of it (or of the heads)"},
 };
 enum { STATUSES = sizeof statuses / sizeof statuses[0] };
 
@@ -144,10 +212,17 @@ static void put_statuses(FILE *f, const ng_bundle *b, const char *macro) {
     fputs("    default: return \"no status of this bundle\";\n    }\n}\n\n", f);
 }
 
+static bool any_levels(const ng_bundle *b) {
+    for (size_t i = 0; i < b->specs; i++)
+        if (ng_emit_levels(&b->spec[i].program) && b->spec[i].program.parts == 1) return true;
+    return false;
+}
+
 static void put_header(FILE *f, const ng_bundle *b) {
     char macro[NG_PREFIX_MOST + 1];
     upper(b->prefix, macro);
-    fprintf(f, introduction, b->prefix, b->spec[0].name, macro);
+    fprintf(f, introduction, b->prefix, b->spec[0].name, macro, any_levels(b) ? "" : " */");
+    if (any_levels(b)) fputs(two_levels, f);
     fprintf(f,
             "#ifndef %1$s_H\n#define %1$s_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
             "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",

@@ -39,24 +39,48 @@ static inline ng_v ng_wide(const ng_build *g, ng_v v) {
     return LLVMBuildZExt(g->b, v, g->t_i64, "");
 }
 
+/* The member at an offset of a struct. */
+static inline ng_v ng_member(const ng_build *g, ng_v v_base, size_t at) {
+    return ng_load(g, g->t_i64, ng_offset(g, v_base, ng_i64(g, (int64_t)at)), 8);
+}
+
 /* emit_bind.c */
 typedef struct ng_binding {
-    ng_v v_args, v_first, v_last, v_rows;
-    ng_v base[NORMGEN_MAX_STREAMS], stride[NORMGEN_MAX_STREAMS]; /* i64 */
+    ng_v v_args, v_first, v_last, v_rows; /* as the caller counts rows */
+    ng_v v_from, v_to;                    /* first and last in rows of the program */
+    ng_v v_inner;                         /* rows of the program per outer index */
+    ng_v v_asked, v_outers, v_odd_rows;   /* on two levels: member inner, or NULL; outer indices of
+                                             the call; i1: rows are no multiple of inner */
+    ng_v base[NORMGEN_MAX_STREAMS];       /* i64, as the two strides */
+    ng_v stride[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
 } ng_binding;
 /* Loads the arguments of a call where the builder stands. */
 void ng_bind_load(const ng_build *g, const ng_program *program, ng_binding *bind);
 /* i1: whether anything about them is not beyond doubt; straight code, no branch. */
 ng_v ng_bind_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind);
 /* The exact checks, for a call in doubt; returns from the function with the status of the first
- * that fails. v_meet: the function of ng_bind_meet. */
+ * that fails. v_meet: the function of ng_bind_meet, or on two levels of ng_levels_meet. */
 void ng_bind_check(const ng_build *g, const ng_program *program, const ng_binding *bind,
                    ng_v v_meet);
-/* Adds the function that says whether two strided regions meet. */
+/* Adds the function that says whether two strided regions meet: base, stride, bytes of a row and
+ * rows of one, then of the other. */
 ng_v ng_bind_meet(ng_build *g);
+/* An output may stand in the place of an input of its shape. */
+bool ng_bind_may_be_one(const ng_program *program, int s, int t);
+/* Returns from the function with a status if the i1 is set. */
+void ng_fail_if(const ng_build *g, ng_v v_if, ng_emit_status status);
 /* Writes the struct normgen_bound_args. */
 void ng_bind_store(const ng_build *g, const ng_program *program, const ng_binding *bind,
                    ng_v v_bound);
+
+/* emit_levels.c: the same for programs with rows on two levels. */
+void ng_levels_load(const ng_build *g, const ng_program *program, ng_binding *bind);
+ng_v ng_levels_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind);
+/* v_meet: the function of ng_levels_meet. */
+void ng_levels_check(const ng_build *g, const ng_program *program, const ng_binding *bind,
+                     ng_v v_meet);
+/* v_rows_meet: the function of ng_bind_meet. */
+ng_v ng_levels_meet(ng_build *g, ng_v v_rows_meet);
 
 /* emit_detect.c: adds the function that sets v_level (an i32: 1 + index of the best level of the
  * array that runs here, or 0) and v_limits ([3 x i64]: bytes of the regimes). */

@@ -63,7 +63,7 @@ static void check(int status, const char *name) {
 int main(int argc, char **argv) {
     static const size_t counts[] = {1, 5, ROWS};
     void *x = room(8 * MOST * ROWS), *r = room(8 * MOST * ROWS), *w = room(8 * MOST);
-    void *b = room(8 * MOST), *y = room(8 * MOST * ROWS), *s = room(8 * MOST * ROWS);
+    void *b = room(16 * MOST), *y = room(8 * MOST * ROWS), *s = room(8 * MOST * ROWS);
     float *mean = room(4 * ROWS), *rstd = room(4 * ROWS);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         size_t n = counts[i];
@@ -82,6 +82,17 @@ int main(int argc, char **argv) {
         fill(x, 4096 * n, "bf16"), fill(w, 4096, "bf16");
         norms_llama_args llama = {.rows = n, .x = x, .weight = w, .y = y};
         RUN(llama, llama, y, 4096 * 2 * n);
+        fill(x, 512 * n, "bf16"), fill(w, 256, "bf16"), fill(b, 32 * n, "f32"), fill(r, 32 * n, "f32");
+        norms_heads_args heads = {.rows = 4 * n, .x = x, .weight = w, .y = y, .cos = b, .sin = r};
+        heads.x_outer = 1024; /* of each token's eight heads the first four */
+        RUN(heads, heads, y, 256 * 2 * n);
+        fill(x, 1000 * n, "f32"), fill(b, 200 * n, "f32"), fill(r, 200 * n, "f32");
+        norms_samples_args samples = {
+            .rows = 5 * n, .inner = 5, .x = x, .y = y, .mod_scale = b, .mod_shift = r};
+        RUN(samples, samples, y, 1000 * 4 * n);
+        fill(x, 192 * n, "f16"), fill(w, 192, "f16");
+        norms_groups_args groups = {.rows = n, .x = x, .weight = w, .y = y};
+        RUN(groups, groups, y, 192 * 2 * n);
         if (argc > 1 && !strcmp(argv[1], "--no-f64")) continue;
         fill(x, 64 * n, "f64"), fill(w, 64, "f64"), fill(b, 64, "f64");
         norms_wide_args wide = {.rows = n, .x = x, .weight = w, .bias = b, .y = y};

@@ -59,6 +59,54 @@ cc -Iother/include -Isecond/include main.c -o main $libraries >log 2>&1 &&
     fail 'a header of one bundle links with the library of another'
 grep -q 'undefined reference to .norms_n_' log || fail "no undefined reference: $(cat log)"
 
+# ---- models with rows on two levels ----
+
+cat >qk.c <<'END'
+#include "qwen.h"
+#include "dit.h"
+#include <string.h>
+enum { T = 3, H = 32, KV = 8, D = 128, TOKEN = (H + 2 * KV) * D };
+static uint16_t qkv[T * TOKEN], apart[T * H * D], w[D];
+static float angle[2][T * D / 2];
+static uint16_t image[2 * 4 * 1152], made[2 * 4 * 1152], scale[2 * 1152], shift[2 * 1152];
+int main(void) {
+    qwen_qwen3_8b__qk_rope_args a;
+    dit_dit_xl__modulate_args m;
+    size_t i, t;
+    for (i = 0; i < T * TOKEN; i++) qkv[i] = (uint16_t)(0x3f80 + i % 97);
+    for (i = 0; i < D; i++) w[i] = 0x3f80;
+    for (i = 0; i < T * D / 2; i++) angle[0][i] = 0.5f, angle[1][i] = 0.25f;
+    memset(&a, 0, sizeof a);
+    a.rows = T * H, a.inner = H, a.x = qkv, a.y = apart, a.weight = w;
+    a.cos = angle[0], a.sin = angle[1];
+    a.x_outer = TOKEN * 2;
+    if (qwen_qwen3_8b__qk_rope(&a) != QWEN_OK) return 1;
+    a.y = qkv, a.y_outer = a.x_outer; /* in place */
+    if (qwen_qwen3_8b__qk_rope(&a) != QWEN_OK) return 2;
+    for (t = 0; t < T; t++) {
+        if (memcmp(qkv + t * TOKEN, apart + t * H * D, H * D * 2)) return 3;
+        if (qkv[t * TOKEN + H * D] != 0x3f80 + (t * TOKEN + H * D) % 97) return 4;
+    }
+    a.y = qkv + D; /* one head on */
+    if (qwen_qwen3_8b__qk_rope(&a) != QWEN_E_OVERLAP) return 5;
+    a.y = qkv, a.inner = 0;
+    if (qwen_qwen3_8b__qk_rope(&a) != QWEN_E_INNER || !qwen_status_text(QWEN_E_INNER)[0]) return 6;
+    memset(&m, 0, sizeof m);
+    for (i = 0; i < 2 * 4 * 1152; i++) image[i] = (uint16_t)(0x3f00 + i % 251);
+    for (i = 0; i < 1152; i++) shift[i] = 0x3f80, shift[1152 + i] = 0x4000;
+    m.rows = 8, m.inner = 4, m.x = image, m.y = made, m.mod_scale = scale, m.mod_shift = shift;
+    if (dit_dit_xl__modulate(&m) != DIT_OK || made[0] == made[4 * 1152]) return 7;
+    return 0;
+}
+END
+for model in qwen3-8b:qwen gemma-3-27b:gemma dit-xl:dit; do
+    emit --model "${model%:*}" --isa $isa --prefix "${model#*:}" -o "${model#*:}" ||
+        fail "emit --model ${model%:*}: $(cat log)"
+done
+cc -std=c99 -Wall -Wextra -Wpedantic -Werror -Iqwen/include -Idit/include qk.c -o qk \
+    "qwen/lib/$arch/libqwen.a" "dit/lib/$arch/libdit.a" >log 2>&1 && ./qk ||
+    fail "norms of qwen3-8b and dit-xl: $? $(cat log)"
+
 # ---- what finds it ----
 
 PKG_CONFIG_PATH=one/lib/$arch/pkgconfig pkg-config --cflags --libs norms >flags || fail 'pkg-config'
