@@ -84,7 +84,7 @@ void ng_fail_if(const ng_build *g, ng_v v_if, ng_emit_status status) {
     LLVMBasicBlockRef b_fail = ng_block_new(g, "fail"), b_go = ng_block_new(g, "fine");
     LLVMBuildCondBr(g->b, v_if, b_fail, b_go);
     ng_block_start(g, b_fail);
-    LLVMBuildRet(g->b, ng_i32(g, status));
+    LLVMBuildRet(g->b, ng_i32(g, (int32_t)status));
     ng_block_start(g, b_go);
 }
 
