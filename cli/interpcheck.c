@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 64, CASE_BYTES = 64 << 20 };
+enum { ROWS = 64, CASE_BYTES = 64 << 20, INNER = 4 /* where the spec leaves it to the call */ };
 
 typedef struct side {
     unsigned char *data[NG_ROLE_COUNT];
@@ -61,15 +61,23 @@ static void side_fini(side *s) {
     for (int r = 0; r < NG_ROLE_COUNT; r++) free(s->data[r]);
 }
 
-static bool side_init(side *s, const ng_program *p, size_t rows, int64_t seed) {
+/* `rows` whole ones, a multiple of `inner`; all parts of a row are side by side. */
+static bool side_init(side *s, const ng_program *p, size_t rows, size_t inner, int64_t seed) {
     uint64_t state = (uint64_t)seed;
     s->args = NORMGEN_ARGS;
     s->args.rows = rows;
+    s->args.inner = p->parts > 1 ? 0 : inner;
     for (int i = 0; i < p->streams; i++) {
         const ng_stream *t = &p->stream[i];
         const ng_role_info *role = &ng_roles[t->role];
         size_t width = ng_stream_width(p, i), bytes = ng_types[t->type].bytes;
-        size_t n = ng_stream_shared(t) ? 1 : rows, stride = (width + 3) * bytes;
+        size_t n = ng_stream_rows(t, rows, inner ? inner : rows);
+        if (p->parts > 1) {
+            bool whole = t->rows == NG_EACH || t->rows == NG_INNER;
+            width *= whole ? (size_t)p->parts : 1;
+            n = t->rows == NG_EACH || t->rows == NG_OUTER ? rows : 1;
+        }
+        size_t stride = (width + 3) * bytes;
         s->bytes[t->role] = n * stride;
         s->data[t->role] = malloc(n * stride);
         if (!s->data[t->role]) return false;
@@ -111,9 +119,10 @@ static normgen_status run_case(const ng_program *p, ng_interp_fn interp, side *a
     if (st == NORMGEN_OK) st = ng_bind(p, &b->args, &host);
     if (st != NORMGEN_OK) return st;
     uint64_t saved = ng_fp_enter();
-    ng_interp_baseline(p, &base, 0, a->args.rows);
-    interp(p, &host, 0, cut);
-    interp(p, &host, cut, a->args.rows);
+    size_t parts = (size_t)p->parts;
+    ng_interp_baseline(p, &base, 0, a->args.rows * parts);
+    interp(p, &host, 0, cut * parts);
+    interp(p, &host, cut * parts, a->args.rows * parts);
     ng_fp_leave(saved);
     compare(p, a, b, result);
     return NORMGEN_OK;
@@ -128,10 +137,12 @@ normgen_status cli_interp_compare(const ng_cpu *cpu, const normgen_spec *spec, i
     ng_program_build(&p, spec);
     ng_program_footprint(&p, &row, &shared);
     size_t rows = CASE_BYTES / row < ROWS ? CASE_BYTES / row + 1 : ROWS;
+    size_t inner = p.inner ? (size_t)p.inner : p.levels ? INNER : 0;
+    if (inner && p.parts == 1) rows = (rows + inner - 1) / inner * inner;
     normgen_status st = NORMGEN_OK;
     for (size_t i = 0; i < 3 && st == NORMGEN_OK; i++) {
-        bool ready = side_init(&a, &p, rows, seed + (int64_t)i) &&
-                     side_init(&b, &p, rows, seed + (int64_t)i);
+        bool ready = side_init(&a, &p, rows, inner, seed + (int64_t)i) &&
+                     side_init(&b, &p, rows, inner, seed + (int64_t)i);
         st = ready ? run_case(&p, cpu->interp, &a, &b, i * rows / 3, result) : NORMGEN_E_MEMORY;
         side_fini(&a);
         side_fini(&b);

@@ -504,6 +504,11 @@ START_TEST(what_needs_no_generator_works_without) {
     ck_assert_int_eq(run("check --kind layer --hidden 1000 --x bf16 --mean yes"), 0);
     says(out, "6 comparisons of 0 kernels and the interpreter, 1 spec: 0 failed", "check");
     says(out, "no kernels were compared: the generator is not available", "check");
+    ck_assert_int_eq(run("check --kind layer --hidden 60 --groups 5 --mean yes --bias f32"), 0);
+    says(out, "6 comparisons of 0 kernels and the interpreter, 1 spec: 0 failed", "groups");
+    ck_assert_int_eq(run("check --hidden 64 --heads 3 --rope half"), 0);
+    ck_assert_int_eq(run("check --hidden 64 --modulate f32"), 0);
+    says(out, "3 comparisons of 0 kernels and the interpreter, 1 spec: 0 failed", "samples");
 }
 END_TEST
 
