@@ -221,8 +221,8 @@ static void later_calls(rms_fn run, normgen_fn fn) {
         for (int i = 0; i < CALLS; i++) fn(&bound, 0, 1);
         double middle = now_ns();
         for (int i = 0; i < CALLS; i++) run(&args);
-        bare[round] = (middle - start) / CALLS;
-        checked[round] = (now_ns() - middle) / CALLS;
+        bare[round] = (middle - start) / (double)CALLS;
+        checked[round] = (now_ns() - middle) / (double)CALLS;
         difference[round] = checked[round] - bare[round];
     }
     report("the kernel itself, one row of 64", bare, ROUNDS, 1, "ns");

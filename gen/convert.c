@@ -261,12 +261,14 @@ static ng_v from_minifloat(const ng_lower *l, const format *f, ng_v v) {
 
 /* How a type is made from floats or reals and back, and what those functions need to know. */
 static const format formats[NG_TYPE_COUNT] = {
-    [NORMGEN_F32] = {from_f32, to_f32},
-    [NORMGEN_F64] = {from_f64, to_f64},
-    [NORMGEN_BF16] = {from_bf16, to_bf16},
-    [NORMGEN_F16] = {from_f16, to_f16},
-    [NORMGEN_I8] = {from_integer, to_integer, "llvm.x86.avx512.packsswb.512", -128, 127},
-    [NORMGEN_U8] = {from_integer, to_integer, "llvm.x86.avx512.packuswb.512", 0, 255},
+    [NORMGEN_F32] = {.widen = from_f32, .narrow = to_f32},
+    [NORMGEN_F64] = {.widen = from_f64, .narrow = to_f64},
+    [NORMGEN_BF16] = {.widen = from_bf16, .narrow = to_bf16},
+    [NORMGEN_F16] = {.widen = from_f16, .narrow = to_f16},
+    [NORMGEN_I8] = {from_integer, to_integer, .pack = "llvm.x86.avx512.packsswb.512",
+                    .lowest = -128, .highest = 127},
+    [NORMGEN_U8] = {from_integer, to_integer, .pack = "llvm.x86.avx512.packuswb.512", .lowest = 0,
+                    .highest = 255},
     [NORMGEN_E4M3] = {from_minifloat, to_minifloat, .highest = 448, .mantissa = 3, .exponent = -6,
                       .special = 0x7f, .nan = 0x7f},
     [NORMGEN_E5M2] = {from_minifloat, to_minifloat, .highest = 57344, .mantissa = 2,

@@ -152,10 +152,10 @@ START_TEST(doubles_are_within_their_bound) {
         for (size_t i = 0; i < CHUNK; i++) x[i] = random_double(&state, i);
         evaluate(&p, x, y);
         for (size_t i = 0; i < CHUNK; i++) {
-            long double want = f->libml(x[i]);
+            long double want = f->libml((long double)x[i]);
             REQUIRE(ng_bits64(y[i]) == ng_bits64(f->naive64(x[i])), "%s(%a)", f->name, x[i]);
             if (fabsl(want) < 0x1p-1022L || fabsl(want) > 0x1p1023L) continue;
-            double e = (double)(fabsl(y[i] - want) / ldexpl(1, ilogbl(want) - 52));
+            double e = (double)(fabsl((long double)y[i] - want) / ldexpl(1, ilogbl(want) - 52));
             if (!(e <= worst)) worst = e;
         }
     }

@@ -268,10 +268,10 @@ static void check_merge(const char *kind, const normgen_spec *spec) {
     for (size_t r = 0; r < ROWS; r++) {
         double m = 0, q = 0;
         bool layer = spec->kind == NORMGEN_LAYER;
-        for (size_t i = 0; i < HIDDEN && layer; i++) m += (double)rows_of_x[r][i] / HIDDEN;
+        for (size_t i = 0; i < HIDDEN && layer; i++) m += (double)rows_of_x[r][i] / (double)HIDDEN;
         for (size_t i = 0; i < HIDDEN; i++)
             q += ((double)rows_of_x[r][i] - m) * ((double)rows_of_x[r][i] - m);
-        double want = 1 / sqrt((spec->kind == NORMGEN_L2 ? q : q / HIDDEN) + spec->eps);
+        double want = 1 / sqrt((spec->kind == NORMGEN_L2 ? q : q / (double)HIDDEN) + spec->eps);
         REQUIRE(fabs((double)rstd[r] / want - 1) < 4e-7, "%s row %zu: rstd %.9g, want %.9g", kind,
                 r, (double)rstd[r], want);
         REQUIRE(!layer || fabs((double)mean[r] - m) < 1e-6 * fabs(m) + 1e-7,

@@ -415,7 +415,8 @@ START_TEST(resolving_twice_changes_nothing) {
 }
 END_TEST
 
-/* What is built has limits (operations, buffers, values that cross passes): no spec exceeds them. */
+/* What is built has limits (operations, buffers, values that cross passes): no spec exceeds them.
+ */
 START_TEST(every_valid_spec_has_a_program) {
     static const char *const long_ones[] = {
         "layer hidden=64 eps=1e-5 x=f64 y=u8 quant=row y2=f32 rope=half gate=f64 gate_act=gelu "
@@ -424,8 +425,8 @@ START_TEST(every_valid_spec_has_a_program) {
         "layer hidden=64 eps=1e-5 x=f64 y=q8_1 y2=f32 rope=interleaved gate=f64 gate_act=gelu "
         "range=scaled residual=f64 sum=bf16 stat_of=stat_exact mean=yes rstd=yes bias=f32 "
         "modulate=f32 rounding=llama",
-        "rms hidden=64 eps=1e-5 x=bf16 y=u8 quant=row y2=f32 weight2=f32 bias2=f32 residual=bf16 "
-        "sum=bf16 post_weight=f32 offset=1 rounding=llama stat_of=stat_exact rstd=yes",
+        ("rms hidden=64 eps=1e-5 x=bf16 y=u8 quant=row y2=f32 weight2=f32 bias2=f32 residual=bf16 "
+         "sum=bf16 post_weight=f32 offset=1 rounding=llama stat_of=stat_exact rstd=yes"),
         "dyt hidden=64 eps=0 x=f64 y=q8_1 gate=f64 gate_act=gelu residual=f64 sum=f64 after=f64"};
     uint64_t state = 21;
     ng_program p;
