@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void note(const ng_bundle *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void note(const ng_bundle *b, const char *format, ...) {
@@ -42,6 +43,10 @@ static normgen_status check_prefix(const char *prefix) {
         return ng_fail(NORMGEN_E_ARGUMENT,
                        "prefix '%.60s' has %zu characters, at most %d are taken", prefix,
                        strlen(prefix), NG_PREFIX_MOST);
+    if (strcasecmp(prefix, "normgen") == 0)
+        return ng_fail(NORMGEN_E_ARGUMENT,
+                       "prefix '%s' belongs to the headers of libnormgen: take another one",
+                       prefix);
     return NORMGEN_OK;
 }
 
@@ -75,6 +80,42 @@ static void invent_name(const char *text, char *name, size_t size) {
     }
 }
 
+/* What the header declares for the bundle as a whole, in upper case behind the prefix's too. */
+static bool is_taken(const char *name) {
+    static const char *const words[] = {"isa", "bundle", "status", "status_text", "H", "OK"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(name, words[i]) == 0) return true;
+    return strncmp(name, "E_", 2) == 0;
+}
+
+/* Whether the header declares for b, beside its function, what is called `name`. */
+static bool derives(const char *b, const char *name) {
+    size_t n = strlen(b);
+    if (strncmp(name, b, n) != 0) return false;
+    return strcmp(name + n, "_rows") == 0 || strcmp(name + n, "_args") == 0;
+}
+
+/* No name of the header may stand for two things. */
+static normgen_status check_name(const ng_bundle *b, const ng_bundle_spec *s, const char *name) {
+    if (is_taken(name))
+        return ng_fail(NORMGEN_E_SPEC,
+                       "spec '%s' cannot be called '%s', which the header of every bundle has for "
+                       "something else; rename it",
+                       s->text, name);
+    for (const ng_bundle_spec *o = b->spec; o < s; o++) {
+        if (strcmp(o->name, name) == 0)
+            return ng_fail(NORMGEN_E_SPEC,
+                           "two specs are called '%s': '%s' and '%s'; rename one of them", name,
+                           o->text, s->text);
+        if (derives(o->name, name) || derives(name, o->name))
+            return ng_fail(NORMGEN_E_SPEC,
+                           "specs '%s' and '%s' do not go into one header, which declares NAME, "
+                           "NAME_rows and NAME_args for each; rename one of them",
+                           o->name, name);
+    }
+    return NORMGEN_OK;
+}
+
 static normgen_status name_spec(const ng_bundle *b, ng_bundle_spec *s, const char *given) {
     char full[256];
     if (*given) {
@@ -89,11 +130,8 @@ static normgen_status name_spec(const ng_bundle *b, ng_bundle_spec *s, const cha
             "spec '%s' cannot be called '%s' in C; give it a name of at most %zu letters "
             "in a Lua file",
             s->text, full, sizeof s->name - 1);
-    for (const ng_bundle_spec *o = b->spec; o < s; o++)
-        if (strcmp(o->name, full) == 0)
-            return ng_fail(NORMGEN_E_SPEC,
-                           "two specs are called '%s': '%s' and '%s'; rename one of them", full,
-                           o->text, s->text);
+    normgen_status st = check_name(b, s, full);
+    if (st != NORMGEN_OK) return st;
     snprintf(s->name, sizeof s->name, "%s", full);
     return NORMGEN_OK;
 }
@@ -103,6 +141,14 @@ static normgen_status name_spec(const ng_bundle *b, ng_bundle_spec *s, const cha
 static bool listed(const ng_spec_list *list, const normgen_spec *spec) {
     for (size_t i = 0; i < list->count; i++)
         if (ng_spec_same(&list->items[i].spec, spec)) return true;
+    return false;
+}
+
+/* The same spec under the same name: asked for twice, wanted once. */
+static bool listed_as(const ng_spec_list *list, const char *name, const normgen_spec *spec) {
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].name, name) == 0 && ng_spec_same(&list->items[i].spec, spec))
+            return true;
     return false;
 }
 
@@ -125,8 +171,10 @@ static normgen_status list_specs(const ng_bundle *b, ng_store *store, ng_spec_li
     normgen_status st = NORMGEN_OK;
     for (size_t i = 0; i < asked->count && st == NORMGEN_OK; i++) {
         normgen_spec spec;
+        const char *name = asked->items[i].name;
         st = ng_spec_resolve(&asked->items[i].spec, &spec);
-        if (st == NORMGEN_OK) st = ng_spec_list_add(all, asked->items[i].name, &spec);
+        if (st == NORMGEN_OK && !listed_as(all, name, &spec))
+            st = ng_spec_list_add(all, name, &spec);
     }
     gathering g = {all, st};
     const ng_query query = {.regime = -1, .slot = NG_SLOT_ANY};

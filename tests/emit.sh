@@ -164,6 +164,17 @@ wrong 2 'no output folder' one.lua
 wrong 2 'no spec is given' -o none
 wrong 2 'there are x86-64' one.lua --isa x86-64-v5 -o none
 wrong 2 'C identifier' one.lua --prefix 2nd -o none
+wrong 2 'belongs to the headers of libnormgen' one.lua --prefix NormGen -o none
+for name in isa bundle status status_text OK E_NULL H; do
+    wrong 1 "cannot be called '$name'" "$(sed "s/\"n\"/\"$name\"/" one.lua >taken.lua && echo taken.lua)" -o none
+done
+for name in n_rows n_args; do
+    sed "s/\"n\"/\"$name\"/" other.lua >taken.lua
+    wrong 1 "specs 'n' and '$name'" one.lua taken.lua -o none
+    wrong 1 "specs '$name' and 'n'" taken.lua one.lua -o none
+done
+text="rms hidden=64 eps=1e-5"
+emit "$text" --isa $isa -o once && emit "$text" "$text" --isa $isa -o twice && diff -r once twice || fail "one spec twice: $(cat log)"
 wrong 2 'no regime' one.lua --regimes l1,l9 -o none
 wrong 1 'cannot make' one.lua -o /proc/none/out
 wrong 1 'is no folder' one.lua -o one.lua

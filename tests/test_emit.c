@@ -621,8 +621,10 @@ START_TEST(requests_that_mean_nothing_are_refused) {
         ck_assert_msg(strstr(normgen_error(), wrong[i].word) != NULL, "%s", normgen_error());
         ck_assert(!has_file(""));
     }
+    normgen_spec other = one.items[0].spec;
+    other.eps *= 2;
     ng_spec_list_add(&one, "same", &one.items[0].spec);
-    ng_spec_list_add(&one, "same", &one.items[0].spec);
+    ng_spec_list_add(&one, "same", &other);
     ck_assert_int_eq(emit(&one, all_levels(), "t"), NORMGEN_E_SPEC);
     ck_assert_ptr_nonnull(strstr(normgen_error(), "two specs are called 'same'"));
     ng_spec_list_fini(&one);
