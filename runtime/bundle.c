@@ -82,10 +82,11 @@ normgen_status normgen_open_bundle(normgen *ng, const char *path) {
     if (!library) return ng_fail(NORMGEN_E_IO, "the bundle cannot be loaded: %s", dlerror());
     const normgen_bundle *(*getter)(void);
     *(void **)&getter = dlsym(library, name);
-    if (getter) return add(ng, getter(), library);
+    const normgen_bundle *bundle = getter ? getter() : NULL;
+    if (bundle) return add(ng, bundle, library);
     dlclose(library);
-    return ng_fail(NORMGEN_E_UNSUPPORTED, "'%.200s' has no function %s: it is no bundle", path,
-                   name);
+    return ng_fail(NORMGEN_E_UNSUPPORTED, "'%.200s' has no %s %s: it is no bundle", path,
+                   getter ? "table behind" : "function", name);
 }
 
 void ng_bundles_free(ng_bundle_link *list) {
