@@ -52,6 +52,7 @@ else
     never normgen 'llvm|lua|libnormgen-gen'
 fi
 for package in $packages; do
+    mkdir -p "$scratch/unpacked"
     dpkg-deb -x "$(deb $package)" "$scratch/unpacked/$package"
     (cd "$scratch/unpacked/$package" && find . ! -type d | sort) >>"$scratch/files"
 done
