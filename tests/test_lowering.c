@@ -122,13 +122,20 @@ static void across(maker *m) {
     }
 }
 
+/* Elements that a pass goes over, whole spans of what it may compute; 0: all. */
+static uint32_t scope_of(maker *m) {
+    int hidden = (int)m->p.hidden;
+    int unit = m->pairing == NG_HALVES ? hidden : m->group ? m->group : m->pairing ? 2 : 1;
+    if (below(m, 4)) return 0;
+    int first = unit * (1 + below(m, hidden / unit));
+    return (uint32_t)(unit < hidden && first > 128 ? first - first % 128 : first);
+}
+
 /* One pass: reductions of values at hand, and scalars from them. */
 static void reductions(maker *m) {
     static const ng_code codes[] = {NG_SUM, NG_DOT, NG_AMAX};
-    int n = 1 + below(m, 3), scope = below(m, 4);
-    uint32_t first = scope ? 0 : 1 + (uint32_t)below(m, (int)m->p.hidden);
-    if (first > 128) first -= first % 128;
-    int made[3];
+    int n = 1 + below(m, 3), made[3];
+    uint32_t first = scope_of(m);
     for (int k = 0; k < n; k++) {
         made[k] = push(m, codes[below(m, 3)], pick(m, &m->elems), pick(m, &m->elems), -1, -1);
         m->p.op[made[k]].first = first;
