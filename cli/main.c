@@ -18,7 +18,7 @@ enum { VERBS = sizeof verbs / sizeof verbs[0] - 1 };
 
 static void print_help(FILE *out) {
     fputs("usage: normgen VERB [ARGUMENTS] [OPTIONS]\n\n"
-          "Generates, tunes and runs LayerNorm and RMSNorm kernels for this CPU.\n\n"
+          "Generates, tunes, runs and emits normalization kernels for CPUs.\n\n"
           "verbs:\n",
           out);
     for (size_t i = 0; i < VERBS; i++)

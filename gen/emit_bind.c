@@ -58,6 +58,20 @@ static ng_v end_of(const ng_build *g, const ng_program *p, const ng_binding *bin
     return ng_add(g, bind->base[s], ng_mul(g, rows_of(g, p, bind, s), bind->stride[s]));
 }
 
+ng_v ng_bind_crosses(const ng_build *g, const ng_program *p, const ng_binding *bind,
+                     const ng_v *end, int s, ng_same_rows is_same) {
+    ng_v v = LLVMConstInt(g->t_i1, 0, false);
+    for (int t = 0; t < s; t++) {
+        if (!p->stream[s].out && !p->stream[t].out) continue;
+        ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
+                              ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
+        if (ng_bind_may_be_one(p, s, t))
+            v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_same(g, bind, s, t), ""));
+        v = ng_or(g, v, v_cross);
+    }
+    return v;
+}
+
 ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind) {
     if (ng_emit_levels(p)) return ng_levels_doubt(g, p, bind);
     ng_v end[NORMGEN_MAX_STREAMS], v_bits = ng_shr(g, bind->v_rows, 31);
@@ -66,14 +80,7 @@ ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bin
     for (int s = 0; s < p->streams; s++) {
         v_bits = ng_or(g, v_bits, stream_doubt(g, p, bind, s));
         end[s] = end_of(g, p, bind, s);
-        for (int t = 0; t < s; t++) {
-            if (!p->stream[s].out && !p->stream[t].out) continue;
-            ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
-                                  ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
-            if (ng_bind_may_be_one(p, s, t))
-                v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_one(g, bind, s, t), ""));
-            v = ng_or(g, v, v_cross);
-        }
+        v = ng_or(g, v, ng_bind_crosses(g, p, bind, end, s, is_one));
     }
     return ng_or(g, v, ng_is(g, LLVMIntNE, v_bits, ng_i64(g, 0)));
 }

@@ -67,6 +67,11 @@ void ng_bind_check(const ng_build *g, const ng_program *program, const ng_bindin
 ng_v ng_bind_meet(ng_build *g);
 /* An output may stand in the place of an input of its shape. */
 bool ng_bind_may_be_one(const ng_program *program, int s, int t);
+/* Whether the addresses of stream s, up to end[s], cross those of an earlier one that they may not
+ * share: one of the two is an output, and they are not the same rows. */
+typedef ng_v (*ng_same_rows)(const ng_build *g, const ng_binding *bind, int s, int t);
+ng_v ng_bind_crosses(const ng_build *g, const ng_program *program, const ng_binding *bind,
+                     const ng_v *end, int s, ng_same_rows is_same);
 /* Returns from the function with a status if the i1 is set. */
 void ng_fail_if(const ng_build *g, ng_v v_if, ng_emit_status status);
 /* Writes the struct normgen_bound_args. */

@@ -128,14 +128,7 @@ ng_v ng_levels_doubt(const ng_build *g, const ng_program *p, const ng_binding *b
         if (p->stream[s].rows == NG_EACH)
             v = ng_or(g, v, LLVMBuildNot(g->b, nests(g, p, bind, s), ""));
         end[s] = end_of(g, p, bind, s);
-        for (int t = 0; t < s; t++) {
-            if (!p->stream[s].out && !p->stream[t].out) continue;
-            ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
-                                  ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
-            if (ng_bind_may_be_one(p, s, t))
-                v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_one(g, bind, s, t), ""));
-            v = ng_or(g, v, v_cross);
-        }
+        v = ng_or(g, v, ng_bind_crosses(g, p, bind, end, s, is_one));
     }
     return ng_or(g, v, ng_is(g, LLVMIntNE, v_bits, ng_i64(g, 0)));
 }
