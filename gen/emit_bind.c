@@ -40,49 +40,73 @@ static ng_v is_one(const ng_build *g, const ng_binding *bind, int s, int t) {
     return ng_and(g, ng_is(g, LLVMIntEQ, bind->base[s], bind->base[t]),
                   ng_is(g, LLVMIntEQ, bind->stride[s], bind->stride[t]));
 }
+/* The same as a sign: set where they differ. */
+static ng_v differ(const ng_build *g, const ng_binding *bind, int s, int t) {
+    ng_v v = ng_or(g, ng_xor(g, bind->base[s], bind->base[t]),
+                   ng_xor(g, bind->stride[s], bind->stride[t]));
+    return ng_sub(g, ng_i64(g, 0), v); /* of addresses and strides below 2^61 */
+}
 
 /* ---- the ordinary call ---- */
 
-/* Bits that are set where strides and rows are not small, an address is null or at the end of the
- * address space, or something is not aligned to its element. */
-static ng_v stream_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
-    ng_v v_base = bind->base[s], v_stride = bind->stride[s];
-    ng_v v_low = ng_or(g, v_base, v_stride);
-    ng_v v = ng_or(g, ng_shr(g, v_stride, 31), ng_shr(g, ng_sub(g, v_base, ng_i64(g, 1)), 62));
-    ng_v v_short = ng_sub(g, v_stride, ng_i64(g, p->stream[s].row_bytes));
-    v = ng_or(g, v, ng_shr(g, v_short, 62));
-    return ng_or(g, v, ng_and(g, v_low, ng_i64(g, p->stream[s].element - 1)));
+void ng_doubt_begin(const ng_build *g, ng_doubts *d, const ng_binding *bind, ng_v v_sign) {
+    d->v_place = d->v_odd = ng_i64(g, 0);
+    d->v_count = ng_or(g, bind->v_rows, ng_or(g, bind->v_first, bind->v_last));
+    ng_v v_order =
+        ng_or(g, ng_sub(g, bind->v_last, bind->v_first), ng_sub(g, bind->v_rows, bind->v_last));
+    d->v_sign = ng_or(g, v_sign, v_order);
+}
+
+void ng_doubt_base(const ng_build *g, ng_doubts *d, ng_v v_base, int64_t element) {
+    d->v_place = ng_or(g, d->v_place, ng_sub(g, v_base, ng_i64(g, 1)));
+    d->v_odd = ng_or(g, d->v_odd, ng_and(g, v_base, ng_i64(g, element - 1)));
+}
+
+void ng_doubt_stride(const ng_build *g, ng_doubts *d, ng_v v_stride, int64_t least,
+                     int64_t element) {
+    d->v_count = ng_or(g, d->v_count, v_stride);
+    d->v_sign = ng_or(g, d->v_sign, ng_sub(g, v_stride, ng_i64(g, least)));
+    d->v_odd = ng_or(g, d->v_odd, ng_and(g, v_stride, ng_i64(g, element - 1)));
+}
+
+ng_v ng_doubt_any(const ng_build *g, const ng_doubts *d) {
+    ng_v v = ng_or(g, ng_shr(g, d->v_place, 61), ng_shr(g, d->v_count, 31));
+    v = ng_or(g, v, ng_or(g, ng_shr(g, d->v_sign, 63), d->v_odd));
+    return ng_is(g, LLVMIntNE, v, ng_i64(g, 0));
 }
 
 static ng_v end_of(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
     return ng_add(g, bind->base[s], ng_mul(g, rows_of(g, p, bind, s), bind->stride[s]));
 }
 
+/* Addresses below 2^63 are compared by the sign of their difference: comparisons would be kept as
+ * bytes, of which LLVM makes a branch each. */
 ng_v ng_bind_crosses(const ng_build *g, const ng_program *p, const ng_binding *bind,
-                     const ng_v *end, int s, ng_same_rows is_same) {
-    ng_v v = LLVMConstInt(g->t_i1, 0, false);
+                     const ng_v *end, int s, ng_rows_differ differ_at) {
+    ng_v v = ng_i64(g, 0);
     for (int t = 0; t < s; t++) {
         if (!p->stream[s].out && !p->stream[t].out) continue;
-        ng_v v_cross = ng_and(g, ng_is(g, LLVMIntUGT, end[s], bind->base[t]),
-                              ng_is(g, LLVMIntUGT, end[t], bind->base[s]));
-        if (ng_bind_may_be_one(p, s, t))
-            v_cross = ng_and(g, v_cross, LLVMBuildNot(g->b, is_same(g, bind, s, t), ""));
+        ng_v v_cross =
+            ng_and(g, ng_sub(g, bind->base[t], end[s]), ng_sub(g, bind->base[s], end[t]));
+        if (ng_bind_may_be_one(p, s, t)) v_cross = ng_and(g, v_cross, differ_at(g, bind, s, t));
         v = ng_or(g, v, v_cross);
     }
     return v;
 }
 
-ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind) {
-    if (ng_emit_levels(p)) return ng_levels_doubt(g, p, bind);
-    ng_v end[NORMGEN_MAX_STREAMS], v_bits = ng_shr(g, bind->v_rows, 31);
-    ng_v v = ng_or(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last),
-                   ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows));
+ng_v ng_bind_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_sign) {
+    if (ng_emit_levels(p)) return ng_levels_doubt(g, p, bind, v_sign);
+    ng_v end[NORMGEN_MAX_STREAMS];
+    ng_doubts d;
+    ng_doubt_begin(g, &d, bind, v_sign);
     for (int s = 0; s < p->streams; s++) {
-        v_bits = ng_or(g, v_bits, stream_doubt(g, p, bind, s));
+        const ng_stream *t = &p->stream[s];
+        ng_doubt_base(g, &d, bind->base[s], t->element);
+        ng_doubt_stride(g, &d, bind->stride[s], t->row_bytes, t->element);
         end[s] = end_of(g, p, bind, s);
-        v = ng_or(g, v, ng_bind_crosses(g, p, bind, end, s, is_one));
+        d.v_sign = ng_or(g, d.v_sign, ng_bind_crosses(g, p, bind, end, s, differ));
     }
-    return ng_or(g, v, ng_is(g, LLVMIntNE, v_bits, ng_i64(g, 0)));
+    return ng_doubt_any(g, &d);
 }
 
 /* ---- the call in doubt ---- */

@@ -125,9 +125,12 @@ static ng_v load_level(dispatcher *d) {
     return v;
 }
 
-/* Not found yet, or nothing for this spec. */
+/* What is less is not found yet, or has nothing for this spec. */
+static int least_level(const dispatcher *d, const ng_bundle_spec *s) {
+    return has_gap(d, s) ? 2 : 1;
+}
 static ng_v no_level(dispatcher *d, const ng_bundle_spec *s, ng_v v_level) {
-    return ng_is(&d->g, LLVMIntULT, v_level, ng_i32(&d->g, has_gap(d, s) ? 2 : 1));
+    return ng_is(&d->g, LLVMIntULT, v_level, ng_i32(&d->g, least_level(d, s)));
 }
 
 /* Detects what runs here unless that is known. */
@@ -294,8 +297,8 @@ static ng_v make_rows(dispatcher *d, const ng_bundle_spec *s, ng_v v_entries) {
     LLVMBasicBlockRef b_doubt = ng_block_new(g, "doubt"), b_wrong = ng_block_new(g, "wrong");
     LLVMBasicBlockRef b_run = ng_block_new(g, "run"), b_here = ng_block_here(g);
     ng_v v_level = load_level(d);
-    ng_v v_doubt = ng_or(g, ng_bind_doubt(g, &s->program, &bind), no_level(d, s, v_level));
-    branch_rarely(d, v_doubt, b_doubt, b_run);
+    ng_v v_sign = ng_sub(g, ng_wide(g, v_level), ng_i64(g, least_level(d, s)));
+    branch_rarely(d, ng_bind_doubt(g, &s->program, &bind, v_sign), b_doubt, b_run);
 
     ng_block_start(g, b_doubt);
     ng_v args[3] = {bind.v_args, bind.v_first, bind.v_last};

@@ -21,6 +21,9 @@ static inline ng_v ng_and(const ng_build *g, ng_v a, ng_v b) {
     return LLVMBuildAnd(g->b, a, b, "");
 }
 static inline ng_v ng_or(const ng_build *g, ng_v a, ng_v b) { return LLVMBuildOr(g->b, a, b, ""); }
+static inline ng_v ng_xor(const ng_build *g, ng_v a, ng_v b) {
+    return LLVMBuildXor(g->b, a, b, "");
+}
 static inline ng_v ng_is(const ng_build *g, LLVMIntPredicate how, ng_v a, ng_v b) {
     return LLVMBuildICmp(g->b, how, a, b, "");
 }
@@ -56,8 +59,25 @@ typedef struct ng_binding {
 } ng_binding;
 /* Loads the arguments of a call where the builder stands. */
 void ng_bind_load(const ng_build *g, const ng_program *program, ng_binding *bind);
-/* i1: whether anything about them is not beyond doubt; straight code, no branch. */
-ng_v ng_bind_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind);
+/* i1: whether anything about them is not beyond doubt, or v_sign (i64) is negative; straight code,
+ * no branch. */
+ng_v ng_bind_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind,
+                   ng_v v_sign);
+/* How doubts are collected: in numbers of which some bits must not be set, so that one comparison
+ * asks them all. Stands here for both kinds of functions. */
+typedef struct ng_doubts {
+    ng_v v_place; /* addresses less one: below 2^61, so not null nor at the end of the space */
+    ng_v v_count; /* rows and strides: below 2^31 */
+    ng_v v_sign;  /* must not be negative */
+    ng_v v_odd;   /* what is left over an element's alignment: zero */
+} ng_doubts;
+/* Rows, first and last, and their order; v_sign as above. */
+void ng_doubt_begin(const ng_build *g, ng_doubts *d, const ng_binding *bind, ng_v v_sign);
+void ng_doubt_base(const ng_build *g, ng_doubts *d, ng_v v_base, int64_t element);
+/* least: bytes that the stride has at least. */
+void ng_doubt_stride(const ng_build *g, ng_doubts *d, ng_v v_stride, int64_t least,
+                     int64_t element);
+ng_v ng_doubt_any(const ng_build *g, const ng_doubts *d); /* i1 */
 /* The exact checks, for a call in doubt; returns from the function with the status of the first
  * that fails. v_meet: the function of ng_bind_meet, or on two levels of ng_levels_meet. */
 void ng_bind_check(const ng_build *g, const ng_program *program, const ng_binding *bind,
@@ -67,11 +87,12 @@ void ng_bind_check(const ng_build *g, const ng_program *program, const ng_bindin
 ng_v ng_bind_meet(ng_build *g);
 /* An output may stand in the place of an input of its shape. */
 bool ng_bind_may_be_one(const ng_program *program, int s, int t);
-/* Whether the addresses of stream s, up to end[s], cross those of an earlier one that they may not
- * share: one of the two is an output, and they are not the same rows. */
-typedef ng_v (*ng_same_rows)(const ng_build *g, const ng_binding *bind, int s, int t);
+/* i64, negative where the addresses of stream s, up to end[s], cross those of an earlier one that
+ * they may not share: one of the two is an output, and they are not the same rows, which the
+ * function says in the same way. Of addresses and ends below 2^63. */
+typedef ng_v (*ng_rows_differ)(const ng_build *g, const ng_binding *bind, int s, int t);
 ng_v ng_bind_crosses(const ng_build *g, const ng_program *program, const ng_binding *bind,
-                     const ng_v *end, int s, ng_same_rows is_same);
+                     const ng_v *end, int s, ng_rows_differ differ);
 /* Returns from the function with a status if the i1 is set. */
 void ng_fail_if(const ng_build *g, ng_v v_if, ng_emit_status status);
 /* Writes the struct normgen_bound_args. */
@@ -80,7 +101,8 @@ void ng_bind_store(const ng_build *g, const ng_program *program, const ng_bindin
 
 /* emit_levels.c: the same for programs with rows on two levels. */
 void ng_levels_load(const ng_build *g, const ng_program *program, ng_binding *bind);
-ng_v ng_levels_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind);
+ng_v ng_levels_doubt(const ng_build *g, const ng_program *program, const ng_binding *bind,
+                     ng_v v_sign);
 /* v_meet: the function of ng_levels_meet. */
 void ng_levels_check(const ng_build *g, const ng_program *program, const ng_binding *bind,
                      ng_v v_meet);

@@ -94,21 +94,19 @@ static ng_v is_one(const ng_build *g, const ng_binding *bind, int s, int t) {
     return ng_and(g, v, ng_is(g, LLVMIntEQ, bind->base[s], bind->base[t]));
 }
 
-/* ---- the ordinary call ---- */
-
-/* Bits that are set where a stride is not small or too small. */
-static ng_v stride_doubt(const ng_build *g, ng_v v_stride, int64_t least) {
-    return ng_or(g, ng_shr(g, v_stride, 31),
-                 ng_shr(g, ng_sub(g, v_stride, ng_i64(g, least)), 62));
+static ng_v differ(const ng_build *g, const ng_binding *bind, int s, int t) {
+    ng_v v_one = ng_wide(g, is_one(g, bind, s, t));
+    return ng_sub(g, v_one, ng_i64(g, 1)); /* negative when it is 0 */
 }
 
-static ng_v stream_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, int s) {
+/* ---- the ordinary call ---- */
+
+static void stream_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, int s,
+                         ng_doubts *d) {
     const ng_stream *t = &p->stream[s];
-    ng_v v_low = ng_or(g, bind->base[s], ng_or(g, bind->stride[s], bind->outer[s]));
-    ng_v v = ng_shr(g, less_one(g, bind->base[s]), 62);
-    if (has_inner(t)) v = ng_or(g, v, stride_doubt(g, bind->stride[s], t->row_bytes));
-    if (has_outer(t)) v = ng_or(g, v, stride_doubt(g, bind->outer[s], least_outer(p, s)));
-    return ng_or(g, v, ng_and(g, v_low, ng_i64(g, t->element - 1)));
+    ng_doubt_base(g, d, bind->base[s], t->element);
+    if (has_inner(t)) ng_doubt_stride(g, d, bind->stride[s], t->row_bytes, t->element);
+    if (has_outer(t)) ng_doubt_stride(g, d, bind->outer[s], least_outer(p, s), t->element);
 }
 
 /* Without rows per outer index, or rows that are no multiple of them. */
@@ -117,20 +115,20 @@ static ng_v inner_wrong(const ng_build *g, const ng_binding *bind) {
     return ng_or(g, bind->v_odd_rows, ng_is(g, LLVMIntEQ, bind->v_asked, ng_i64(g, 0)));
 }
 
-ng_v ng_levels_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind) {
-    ng_v end[NORMGEN_MAX_STREAMS], v_bits = ng_shr(g, ng_or(g, bind->v_rows, bind->v_to), 31);
-    ng_v v = ng_or(g, ng_is(g, LLVMIntUGT, bind->v_first, bind->v_last),
-                   ng_is(g, LLVMIntUGT, bind->v_last, bind->v_rows));
-    v_bits = ng_or(g, v_bits, ng_shr(g, ng_mul(g, bind->v_rows, ng_i64(g, p->parts)), 31));
-    v = ng_or(g, v, inner_wrong(g, bind));
+ng_v ng_levels_doubt(const ng_build *g, const ng_program *p, const ng_binding *bind, ng_v v_sign) {
+    ng_v end[NORMGEN_MAX_STREAMS], v = inner_wrong(g, bind);
+    ng_doubts d;
+    ng_doubt_begin(g, &d, bind, v_sign);
+    ng_v v_all = ng_mul(g, bind->v_rows, ng_i64(g, p->parts));
+    d.v_count = ng_or(g, d.v_count, ng_or(g, bind->v_to, v_all));
     for (int s = 0; s < p->streams; s++) {
-        v_bits = ng_or(g, v_bits, stream_doubt(g, p, bind, s));
+        stream_doubt(g, p, bind, s, &d);
         if (p->stream[s].rows == NG_EACH)
             v = ng_or(g, v, LLVMBuildNot(g->b, nests(g, p, bind, s), ""));
         end[s] = end_of(g, p, bind, s);
-        v = ng_or(g, v, ng_bind_crosses(g, p, bind, end, s, is_one));
+        d.v_sign = ng_or(g, d.v_sign, ng_bind_crosses(g, p, bind, end, s, differ));
     }
-    return ng_or(g, v, ng_is(g, LLVMIntNE, v_bits, ng_i64(g, 0)));
+    return ng_or(g, v, ng_doubt_any(g, &d));
 }
 
 /* ---- the call in doubt ---- */
@@ -181,8 +179,7 @@ static void describe(const ng_build *g, const ng_program *p, const ng_binding *b
     ng_v v_outs = has_outer(t) ? bind->v_outers : v_one;
     ng_v v_single = ng_is(g, LLVMIntULE, v_outs, v_one); /* its stride is never stepped over */
     ng_v v_out = ng_pick(g, v_single, v_far, has_outer(t) ? bind->outer[s] : v_far);
-    ng_v v_swap =
-        ng_and(g, ng_is(g, LLVMIntUGT, v_in, v_out), ng_is(g, LLVMIntUGT, v_ins, v_one));
+    ng_v v_swap = ng_and(g, ng_is(g, LLVMIntUGT, v_in, v_out), ng_is(g, LLVMIntUGT, v_ins, v_one));
     region[BASE] = bind->base[s];
     region[BYTES] = row_of(g, p, s);
     region[END] = end_of(g, p, bind, s);
