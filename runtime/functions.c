@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exp, tanh and erf as operations: the lists of docs/numerics.md, "Functions", where the
- * coefficients and their errors stand. */
+/* exp, tanh and erf as operations: the bits of docs/numerics.md, "Functions", where the
+ * coefficients and their errors stand. Where fewer operations give the bits of its lists, it is
+ * those. */
 #include "ops.h"
 
 enum { MOST_COEFFICIENTS = 20 };
@@ -76,11 +77,30 @@ static int polynomial(ng_program *p, int x, const double *c, int n) {
     return v;
 }
 
-static int negated_below_zero(ng_program *p, int x, int v) {
-    return ng_put4(p, NG_SELLT, x, number(p, 0), ng_put1(p, NG_NEG, v), v);
+static int bits(ng_program *p, double k) { return ng_put_again(p, NG_BITS, k); }
+
+/* The smaller one, and the larger one; a NaN x stays. */
+static int at_most(ng_program *p, int x, double k) {
+    int most = number(p, k);
+    return ng_put4(p, NG_SELLT, most, x, most, x);
+}
+static int at_least(ng_program *p, int x, double k) {
+    int least = number(p, k);
+    return ng_put4(p, NG_SELLT, x, least, least, x);
 }
 
-int ng_put_exp(ng_program *p, int x) {
+/* |v| with the sign of x. */
+static int with_sign_of(ng_program *p, int x, int v) {
+    int sign = bits(p, p->compute == NORMGEN_F64 ? -0x1p63 : 0x1p31);
+    return ng_put2(p, NG_OR, v, ng_put2(p, NG_AND, x, sign));
+}
+
+/* exp(x) = q * 2^n; t's low bits hold n. */
+typedef struct parts {
+    int q, t;
+} parts;
+
+static parts parts_of_exp(ng_program *p, int x) {
     const function_table *f = table_of(p);
     int magic = number(p, f->magic), t = ng_put_fma(p, x, number(p, f->log2e), magic);
     int n = ng_put2(p, NG_SUB, t, magic);
@@ -88,32 +108,57 @@ int ng_put_exp(ng_program *p, int x) {
     r = ng_put_fma(p, n, number(p, -f->ln2l), r);
     int q = polynomial(p, r, f->e, f->n[0]);
     q = ng_put_fma(p, q, ng_put2(p, NG_MUL, r, r), r);
-    q = ng_put2(p, NG_ADD, q, number(p, 1));
-    int y = ng_put2(p, NG_IADD, ng_put_k(p, NG_SHL, t, f->bits), q);
-    int over = ng_put2(p, NG_ADD, x, ng_put_again(p, NG_BITS, f->infinity));
+    return (parts){ng_put2(p, NG_ADD, q, number(p, 1)), t};
+}
+
+/* n added to the exponent of v. */
+static int add_exponent(ng_program *p, int t, int v) {
+    return ng_put2(p, NG_IADD, ng_put_k(p, NG_SHL, t, table_of(p)->bits), v);
+}
+
+int ng_put_exp(ng_program *p, int x) {
+    const function_table *f = table_of(p);
+    parts e = parts_of_exp(p, x);
+    int y = add_exponent(p, e.t, e.q);
+    int over = ng_put2(p, NG_ADD, x, bits(p, f->infinity));
     y = ng_put4(p, NG_SELLT, x, number(p, f->high), y, over);
     return ng_put4(p, NG_SELLT, x, number(p, f->low), number(p, 0), y);
 }
 
+/* Below, 1 + exp(x) and 1 - exp(x) are the same bits as with ng_put_exp and an addition, from fewer
+ * operations: q * 2^n is exact, so that fma(q, 2^n, 1) rounds once as the addition does, and a NaN
+ * goes through it. FAR from 0, exp(-x) and 1/exp(x) are less than a quarter of 1's last place for
+ * both compute types, so where exactly an argument stops there does not matter. */
+#define FAR 64
+
+int ng_put_one_plus_exp_neg(ng_program *p, int x) {
+    /* From HIGH on exp is Inf: at HIGH itself q >= 1 and n is the first that is too large, so the
+     * product of 2q and 2^(n-1) overflows. */
+    int within = at_least(p, at_most(p, x, FAR), -table_of(p)->high), one = number(p, 1);
+    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, within));
+    int half = add_exponent(p, e.t, number(p, 0.5));
+    return ng_put_fma(p, ng_put2(p, NG_ADD, e.q, e.q), half, one);
+}
+
 int ng_put_tanh(ng_program *p, int x) {
     const function_table *f = table_of(p);
-    int a = negated_below_zero(p, x, x);
-    int e = ng_put_exp(p, ng_put2(p, NG_ADD, a, a)), one = number(p, 1);
-    int big = ng_put2(p, NG_SUB, one, ng_put2(p, NG_DIV, number(p, 2), ng_put2(p, NG_ADD, e, one)));
-    big = negated_below_zero(p, x, big);
+    int a = ng_put1(p, NG_ABS, x), one = number(p, 1);
+    parts e = parts_of_exp(p, at_most(p, ng_put2(p, NG_ADD, a, a), FAR));
+    int divisor = ng_put_fma(p, e.q, add_exponent(p, e.t, one), one);
+    int big = ng_put2(p, NG_SUB, one, ng_put2(p, NG_DIV, number(p, 2), divisor));
     int s = ng_put2(p, NG_MUL, x, x);
     int small = ng_put2(p, NG_MUL, polynomial(p, s, f->t, f->n[1]), s);
     small = ng_put_fma(p, small, x, x);
-    return ng_put4(p, NG_SELLT, a, number(p, f->tanh_small), small, big);
+    return ng_put4(p, NG_SELLT, a, number(p, f->tanh_small), small, with_sign_of(p, x, big));
 }
 
 int ng_put_erf(ng_program *p, int x) {
     const function_table *f = table_of(p);
-    int a = negated_below_zero(p, x, x), high = number(p, f->erf_high), one = number(p, 1);
-    int c = ng_put4(p, NG_SELLT, high, a, high, a);
-    int e = ng_put_exp(p, ng_put1(p, NG_NEG, polynomial(p, c, f->r, f->n[3])));
-    int big = negated_below_zero(p, x, ng_put2(p, NG_SUB, one, e));
+    int a = ng_put1(p, NG_ABS, x), one = number(p, 1), c = at_most(p, a, f->erf_high);
+    /* Never far below 0: c is at most H. */
+    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, polynomial(p, c, f->r, f->n[3])));
+    int big = ng_put_fma(p, ng_put1(p, NG_NEG, e.q), add_exponent(p, e.t, one), one);
     int small = polynomial(p, ng_put2(p, NG_MUL, x, x), f->q, f->n[2]);
     small = ng_put_fma(p, small, x, x);
-    return ng_put4(p, NG_SELLT, a, one, small, big);
+    return ng_put4(p, NG_SELLT, a, one, small, with_sign_of(p, x, big));
 }

@@ -31,8 +31,9 @@ int ng_put_memory(ng_program *p, ng_code code, ng_role role, int type, int a);
 /* T(v): v itself when the type holds every value of the compute type. */
 int ng_put_round(ng_program *p, int type, int v);
 
-/* functions.c: exp, tanh and erf as docs/numerics.md lists them, made of primitives. */
+/* functions.c: exp, tanh and erf of docs/numerics.md, made of primitives. */
 int ng_put_exp(ng_program *p, int x);
+int ng_put_one_plus_exp_neg(ng_program *p, int x); /* 1 + exp(-x) */
 int ng_put_tanh(ng_program *p, int x);
 int ng_put_erf(ng_program *p, int x);
 

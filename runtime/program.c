@@ -14,21 +14,18 @@ static bool is(int32_t type) { return type != NORMGEN_NONE; }
 
 /* ---- gates ---- */
 
-static int sigmoid_divisor(ng_program *p, int z) {
-    int e = ng_put_exp(p, ng_put1(p, NG_NEG, z));
-    return ng_put2(p, NG_ADD, ng_put_again(p, NG_CONST, 1), e);
-}
-
 /* (z/2) * (1 + v) */
 static int half_times_one_plus(ng_program *p, int z, int v) {
     int h = ng_put2(p, NG_MUL, z, ng_put_again(p, NG_CONST, 0.5));
     return ng_put2(p, NG_MUL, h, ng_put2(p, NG_ADD, ng_put_again(p, NG_CONST, 1), v));
 }
 
-static int silu(ng_program *p, int z) { return ng_put2(p, NG_DIV, z, sigmoid_divisor(p, z)); }
+static int silu(ng_program *p, int z) {
+    return ng_put2(p, NG_DIV, z, ng_put_one_plus_exp_neg(p, z));
+}
 
 static int sigmoid(ng_program *p, int z) {
-    return ng_put2(p, NG_DIV, ng_put_again(p, NG_CONST, 1), sigmoid_divisor(p, z));
+    return ng_put2(p, NG_DIV, ng_put_again(p, NG_CONST, 1), ng_put_one_plus_exp_neg(p, z));
 }
 
 static int gelu(ng_program *p, int z) {

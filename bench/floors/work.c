@@ -18,7 +18,8 @@ typedef struct entry {
 #define LIST(...) {__VA_ARGS__, {END_OF_LIST, 0}}
 enum { LONGEST = 8 };
 
-/* Operations on elements. Not here: loads, stores, roundings, selections, spans. */
+/* Operations on elements. Not here: loads, stores, roundings, selections, spans. Of two bitwise
+ * ones AVX-512 makes one. */
 static const entry of_code[NG_CODE_COUNT][LONGEST] = {
     [NG_ADD] = LIST({NG_KIND_ADD, 1}),     [NG_SUB] = LIST({NG_KIND_ADD, 1}),
     [NG_MUL] = LIST({NG_KIND_MUL, 1}),     [NG_DIV] = LIST({NG_KIND_DIV, 1}),
@@ -26,8 +27,8 @@ static const entry of_code[NG_CODE_COUNT][LONGEST] = {
     [NG_SHL] = LIST({NG_KIND_SHIFT, 1}),   [NG_SHR] = LIST({NG_KIND_SHIFT, 1}),
     [NG_IADD] = LIST({NG_KIND_IADD, 1}),   [NG_ISUB] = LIST({NG_KIND_IADD, 1}),
     [NG_ISELLT] = LIST({NG_KIND_IMAX, 1}), [NG_RINT] = LIST({NG_KIND_RINT, 1}),
-    [NG_ABS] = LIST({NG_KIND_LOGIC, 1}),   [NG_AND] = LIST({NG_KIND_LOGIC, 1}),
-    [NG_OR] = LIST({NG_KIND_LOGIC, 1}),    [NG_XOR] = LIST({NG_KIND_LOGIC, 1}),
+    [NG_ABS] = LIST({NG_KIND_LOGIC, 1}),   [NG_AND] = LIST({NG_KIND_LOGIC, 0.5}),
+    [NG_OR] = LIST({NG_KIND_LOGIC, 0.5}),  [NG_XOR] = LIST({NG_KIND_LOGIC, 0.5}),
     [NG_GAMAX] = LIST({NG_KIND_IMAX, 1}),  [NG_GSUM] = LIST({NG_KIND_ADD, 1}),
     [NG_SUM] = LIST({NG_KIND_ADD, 1}),     [NG_DOT] = LIST({NG_KIND_FMA, 1}),
     [NG_AMAX] = LIST({NG_KIND_IMAX, 1}),   [NG_CONST] = {{END_OF_LIST, 0}},
