@@ -47,19 +47,32 @@ static void reserve_stack(ng_lower *l) {
 /* ---- rows ---- */
 
 /* A place among the rows: row = outer * rows_per_outer + inner, kept in parts so that no division
- * is needed. */
+ * is needed. Rows that are worked on together lie within one outer row: their addresses are
+ * multiples of a stride apart, and what has a row for each outer row is the same for all of them.
+ */
 typedef struct position {
     ng_v v_row, v_outer, v_inner;
 } position;
 
-static position next_row(ng_lower *l, position at) {
+/* The place n rows on, which lie within the outer row. */
+static position rows_on(ng_lower *l, position at, int n) {
     const ng_build *g = &l->g;
-    ng_v v_inner = LLVMBuildAdd(g->b, at.v_inner, ng_i64(g, 1), "");
+    ng_v v_inner = LLVMBuildAdd(g->b, at.v_inner, ng_i64(g, n), "");
     ng_v v_wraps = LLVMBuildICmp(g->b, LLVMIntEQ, v_inner, l->v_per_outer, "");
     ng_v v_more = LLVMBuildZExt(g->b, v_wraps, g->t_i64, "");
-    return (position){.v_row = LLVMBuildAdd(g->b, at.v_row, ng_i64(g, 1), ""),
+    return (position){.v_row = LLVMBuildAdd(g->b, at.v_row, ng_i64(g, n), ""),
                       .v_outer = LLVMBuildAdd(g->b, at.v_outer, v_more, ""),
                       .v_inner = LLVMBuildSelect(g->b, v_wraps, ng_i64(g, 0), v_inner, "")};
+}
+
+/* Whether there are n more rows, and all within the outer row. */
+static ng_v rows_fit(ng_lower *l, position at, int n) {
+    const ng_build *g = &l->g;
+    ng_t t = g->t_i64;
+    ng_v left[2] = {LLVMBuildSub(g->b, l->v_last, at.v_row, ""),
+                    LLVMBuildSub(g->b, l->v_per_outer, at.v_inner, "")};
+    ng_v v_left = n > 1 ? ng_intrinsic(g, "llvm.umin", &t, 1, left, 2) : left[0];
+    return LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), "");
 }
 
 static position first_position(ng_lower *l) {
@@ -106,6 +119,24 @@ static ng_v row_address(ng_lower *l, int stream, position at) {
     return ng_offset(g, l->base[stream], LLVMBuildAdd(g->b, v_outer, v_inner, ""));
 }
 
+/* r strides from a row on. Even multiples are shifts beside the instruction that uses them, so they
+ * cost no register: addresses of x86 are sums with a multiple of 1, 2, 4 or 8. */
+static ng_v strides_on(ng_lower *l, int stream, ng_v v_row, int r) {
+    const ng_build *g = &l->g;
+    int shift = 0;
+    if (r == 0 || ng_stream_shared(&l->p->stream[stream])) return v_row;
+    for (; r % 2 == 0; r /= 2) shift++;
+    ng_v v_odd = l->strides[stream][r];
+    return ng_offset(g, v_row, LLVMBuildShl(g->b, v_odd, ng_i64(g, shift), ""));
+}
+
+/* Odd multiples of the strides between the rows of a block. */
+static void prepare_strides(ng_lower *l) {
+    for (int s = 0; s < l->p->streams; s++)
+        for (int r = 1; r < l->s->block; r += 2)
+            l->strides[s][r] = LLVMBuildMul(l->g.b, l->inner[s], ng_i64(&l->g, r), "");
+}
+
 /* The n rows from a position on; *at moves behind them. */
 static void rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
     ng_v *kept[NG_MAX_KEEP];
@@ -113,8 +144,11 @@ static void rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
     memset(rows, 0, sizeof *rows);
     memcpy(rows->kept, kept, sizeof kept);
     rows->n = n;
-    for (int r = 0; r < n; r++, *at = next_row(l, *at))
-        for (int s = 0; s < l->p->streams; s++) rows->base[s][r] = row_address(l, s, *at);
+    for (int s = 0; s < l->p->streams; s++) {
+        ng_v v_first = row_address(l, s, *at);
+        for (int r = 0; r < n; r++) rows->base[s][r] = strides_on(l, s, v_first, r);
+    }
+    *at = rows_on(l, *at, n);
 }
 
 /* ---- blocks of rows ---- */
@@ -122,12 +156,12 @@ static void rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
 /* The rows after a block, for prefetching; where there are none, those of the block itself. */
 static void rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, position at) {
     const ng_build *g = &l->g;
+    ng_v v_inside = rows_fit(l, at, current->n);
     rows->n = current->n;
-    for (int r = 0; r < rows->n; r++, at = next_row(l, at)) {
-        ng_v v_inside = LLVMBuildICmp(g->b, LLVMIntULT, at.v_row, l->v_last, "");
-        for (int s = 0; s < l->p->streams; s++)
-            rows->base[s][r] =
-                LLVMBuildSelect(g->b, v_inside, row_address(l, s, at), current->base[s][r], "");
+    for (int s = 0; s < l->p->streams; s++) {
+        ng_v v_first =
+            LLVMBuildSelect(g->b, v_inside, row_address(l, s, at), current->base[s][0], "");
+        for (int r = 0; r < rows->n; r++) rows->base[s][r] = strides_on(l, s, v_first, r);
     }
 }
 
@@ -149,24 +183,11 @@ static void all_passes(ng_lower *l, ng_rows *rows, position after) {
     }
 }
 
-/* while (at + n <= last) { all passes of n rows; at += n }: returns where it stopped. */
-static position plain_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
-    const ng_build *g = &l->g;
-    LLVMBasicBlockRef b_from = ng_block_here(g), b_test = ng_block_new(g, "blocks");
-    LLVMBasicBlockRef b_body = ng_block_new(g, "block"), b_done = ng_block_new(g, "blocks_done");
-    LLVMBuildBr(g->b, b_test);
-    ng_block_start(g, b_test);
-    position here = carry_position(l, at, b_from), after = here;
-    ng_v v_left = LLVMBuildSub(g->b, l->v_last, here.v_row, "");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_body,
-                    b_done);
-    ng_block_start(g, b_body);
-    rows_at(l, rows, n, &after);
-    all_passes(l, rows, after);
-    carry_around(g, here, after);
-    LLVMBuildBr(g->b, b_test);
-    ng_block_start(g, b_done);
-    return here;
+/* All passes of the n rows from a position on, which fit; returns the place behind them. */
+static position plain_block(ng_lower *l, ng_rows *rows, int n, position at) {
+    rows_at(l, rows, n, &at);
+    all_passes(l, rows, at);
+    return at;
 }
 
 /* ---- overlap ---- */
@@ -182,8 +203,9 @@ static int roots_of(const ng_lower *l, int passes, int *roots) {
     return n;
 }
 
-/* first pass of block 0
- * loop:  middle passes of this block; leave when it is the last one
+/* Blocks from a position on, where one fits; returns the place behind the last that does.
+ * first pass of block 0
+ * loop:  middle passes of this block; leave when no other one fits behind it
  *        last pass of this block together with the first pass of the next; what is prefetched is
  *        the block after that
  * last pass of the last block */
@@ -192,14 +214,9 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     int roots[NG_MAX_OPS], n_roots = roots_of(l, 1, roots), last = l->p->passes - 1;
     ng_rows next = {0}, to_come = {0};
     position after = at;
-    LLVMBasicBlockRef b_none = ng_block_here(g), b_first = ng_block_new(g, "first");
-    LLVMBasicBlockRef b_loop = ng_block_new(g, "overlap"), b_both = ng_block_new(g, "both");
-    LLVMBasicBlockRef b_last = ng_block_new(g, "last"), b_done = ng_block_new(g, "overlap_done");
-    ng_v v_left = LLVMBuildSub(g->b, l->v_last, at.v_row, "");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_first,
-                    b_done);
+    LLVMBasicBlockRef b_loop = ng_block_new(g, "overlap"), b_both = ng_block_new(g, "both"),
+                      b_last = ng_block_new(g, "last");
 
-    ng_block_start(g, b_first);
     rows_at(l, rows, n, &after);
     ng_sweep(l, &(ng_work){.rows = rows, .pass = 0}, 1);
     LLVMBasicBlockRef b_from = ng_block_here(g);
@@ -213,9 +230,7 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     rows_at(l, rows, n, &after);
     for (int i = 0; i < n_roots; i++) rows->scalar[roots[i]] = carried[i];
     for (int pass = 1; pass < last; pass++) ng_sweep(l, &(ng_work){.rows = rows, .pass = pass}, 1);
-    v_left = LLVMBuildSub(g->b, l->v_last, after.v_row, "");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_both,
-                    b_last);
+    LLVMBuildCondBr(g->b, rows_fit(l, after, n), b_both, b_last);
 
     ng_block_start(g, b_both);
     ng_rows current = *rows; /* scalars computed in this branch are not those of the other */
@@ -234,13 +249,7 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
 
     ng_block_start(g, b_last);
     ng_sweep(l, &(ng_work){.rows = rows, .pass = last}, 1);
-    LLVMBasicBlockRef b_end = ng_block_here(g);
-    LLVMBuildBr(g->b, b_done);
-
-    ng_block_start(g, b_done);
-    position out = carry_position(l, at, b_none);
-    carry_back(out, after, b_end);
-    return out;
+    return after;
 }
 
 /* ---- overlap of all passes ---- */
@@ -288,7 +297,17 @@ static position take_off(ng_lower *l, flight *f, int n, position at, position *s
     return at;
 }
 
-/* When there are as many blocks as passes:
+/* Whether some blocks of n rows fit. */
+static ng_v blocks_fit(ng_lower *l, int blocks, int n, position at) {
+    ng_v v_fit = rows_fit(l, at, n);
+    for (int j = 1; j < blocks; j++) {
+        at = rows_on(l, at, n);
+        v_fit = LLVMBuildAnd(l->g.b, v_fit, rows_fit(l, at, n), "");
+    }
+    return v_fit;
+}
+
+/* Blocks from a position on, where a flight fits:
  * first passes of the first blocks, until each is a pass behind the one before it
  * loop:  one pass of each block in flight, the last one of the oldest and the first one of a new
  * one what is left of the others */
@@ -297,14 +316,8 @@ static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
     int passes = l->p->passes;
     ng_rows to_come = {0};
     position from = at, second = at;
-    LLVMBasicBlockRef b_none = ng_block_here(g), b_first = ng_block_new(g, "first");
-    LLVMBasicBlockRef b_loop = ng_block_new(g, "pipeline"), b_drain = ng_block_new(g, "drain"),
-                      b_done = ng_block_new(g, "pipeline_done");
-    ng_v v_left = LLVMBuildSub(g->b, l->v_last, at.v_row, "");
-    ng_v v_enough = LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, (int64_t)n * passes), "");
-    LLVMBuildCondBr(g->b, v_enough, b_first, b_done);
+    LLVMBasicBlockRef b_loop = ng_block_new(g, "pipeline"), b_drain = ng_block_new(g, "drain");
 
-    ng_block_start(g, b_first);
     for (int j = 0; j + 1 < passes; j++) rows_at(l, &f->block[j], n, &from);
     for (int pass = 0; pass + 1 < passes; pass++) sweep_flight(l, f, 0, pass + 1, pass, NULL);
     LLVMBasicBlockRef b_from = ng_block_here(g);
@@ -318,20 +331,173 @@ static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
         rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
     sweep_flight(l, f, 0, passes, passes - 1, l->s->prefetch == NG_PREFETCH_NONE ? NULL : &to_come);
     carry_around(g, here, second);
-    v_left = LLVMBuildSub(g->b, l->v_last, after.v_row, "");
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntUGE, v_left, ng_i64(g, n), ""), b_loop,
-                    b_drain);
+    LLVMBuildCondBr(g->b, rows_fit(l, after, n), b_loop, b_drain);
     carry_roots(l, f, ng_block_here(g), true);
 
     ng_block_start(g, b_drain);
     for (int j = 1; j < passes; j++) sweep_flight(l, f, j, passes, passes - 1, NULL);
-    LLVMBasicBlockRef b_end = ng_block_here(g);
-    LLVMBuildBr(g->b, b_done);
+    return after;
+}
 
+/* ---- overlap of every second block ---- */
+
+/* Scalars that the last of two passes needs. */
+static int scalars_between(const ng_lower *l, int *list) {
+    bool stored[NG_MAX_OPS] = {false};
+    int n = 0;
+    for (int i = 0; i < l->p->ops; i++)
+        if (l->p->op[i].code == NG_STORE) stored[l->p->op[i].a[0]] = true;
+    for (int i = 0; i < l->p->ops; i++) {
+        const ng_op *op = &l->p->op[i];
+        if (!op->scalar || op->code == NG_STORE || op->code == NG_CONST || op->code == NG_BITS)
+            continue;
+        if (stored[i] || l->passes[i] >> 1 & 1) list[n++] = i;
+    }
+    return n;
+}
+
+/* Values of a block's scalars at some place. */
+typedef struct scalars {
+    int n, op[NG_MAX_OPS];
+    ng_v v[NG_MAX_OPS];
+} scalars;
+
+static void scalars_start(ng_lower *l, scalars *s, int n) {
+    ng_t t = LLVMVectorType(l->t_real, (unsigned)n);
+    for (int i = 0; i < s->n; i++) s->v[i] = LLVMConstNull(t);
+}
+static scalars scalars_phi(ng_lower *l, const scalars *s, LLVMBasicBlockRef b_from) {
+    scalars phi = *s;
+    for (int i = 0; i < s->n; i++) phi.v[i] = ng_phi(&l->g, s->v[i], b_from);
+    return phi;
+}
+static void scalars_back(const scalars *phi, const scalars *next, LLVMBasicBlockRef b_from) {
+    for (int i = 0; i < phi->n; i++) ng_phi_add(phi->v[i], next->v[i], b_from);
+}
+static void scalars_take(ng_lower *l, scalars *s, ng_rows *rows) {
+    for (int i = 0; i < s->n; i++) s->v[i] = ng_scalar(l, rows, s->op[i]);
+}
+static void scalars_give(const scalars *s, ng_rows *rows) {
+    for (int i = 0; i < s->n; i++) rows->scalar[s->op[i]] = s->v[i];
+}
+/* What the last pass needs, from what the first one left. */
+static void scalars_step(ng_lower *l, const scalars *roots, scalars *between, int n) {
+    ng_rows rows = {.n = n};
+    scalars_give(roots, &rows);
+    scalars_take(l, between, &rows);
+}
+
+/* Blocks from a position on, where two fit:
+ * twice: first pass of a block, and what is between the passes of the one before it
+ * loop:  the last pass of a block, what is between the passes of the next, the first pass of the
+ * one behind that, as long as one fits twice: last pass of a block, and what is between the passes
+ * of the next */
+static position spaced_blocks(ng_lower *l, int n, position at) {
+    const ng_build *g = &l->g;
+    scalars roots, between;
+    ng_rows rows = {0}, newest = {0}, to_come = {0};
+    bool prefetch = l->s->prefetch != NG_PREFETCH_NONE;
+    LLVMBasicBlockRef b_from = ng_block_here(g), b_first = ng_block_new(g, "first"),
+                      b_loop = ng_block_new(g, "spaced"), b_both = ng_block_new(g, "both"),
+                      b_last = ng_block_new(g, "last"), b_done = ng_block_new(g, "spaced_done");
+    roots.n = roots_of(l, 1, roots.op);
+    between.n = scalars_between(l, between.op);
+    scalars_start(l, &roots, n);
+    LLVMBuildBr(g->b, b_first);
+
+    ng_block_start(g, b_first);
+    position here = carry_position(l, at, b_from), after = here;
+    scalars phi_roots = scalars_phi(l, &roots, b_from);
+    scalars_step(l, &phi_roots, &between, n);
+    rows_at(l, &newest, n, &after);
+    ng_sweep(l, &(ng_work){.rows = &newest, .pass = 0}, 1);
+    scalars_take(l, &roots, &newest);
+    LLVMBasicBlockRef b_end = ng_block_here(g);
+    scalars_back(&phi_roots, &roots, b_end);
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, here.v_row, at.v_row, ""), b_first,
+                    b_loop);
+    carry_back(here, after, b_end);
+
+    ng_block_start(g, b_loop);
+    position old = carry_position(l, at, b_end), new = carry_position(l, after, b_end);
+    scalars loop_roots = scalars_phi(l, &roots, b_end);
+    scalars loop_between = scalars_phi(l, &between, b_end);
+    LLVMBuildCondBr(g->b, rows_fit(l, new, n), b_both, b_last);
+
+    ng_block_start(g, b_both);
+    position behind_old = old, behind_new = new;
+    scalars_step(l, &loop_roots, &between, n);
+    rows_at(l, &rows, n, &behind_old);
+    rows_at(l, &newest, n, &behind_new);
+    scalars_give(&loop_between, &rows);
+    if (prefetch) rows_to_prefetch(l, &to_come, &newest, behind_new);
+    ng_work both[2] = {{.rows = &rows, .pass = 1, .prefetch = prefetch ? &to_come : NULL},
+                       {.rows = &newest, .pass = 0}};
+    ng_sweep(l, both, 2);
+    scalars_take(l, &roots, &newest);
+    carry_around(g, old, behind_old);
+    carry_around(g, new, behind_new);
+    b_end = ng_block_here(g);
+    scalars_back(&loop_roots, &roots, b_end);
+    scalars_back(&loop_between, &between, b_end);
+    LLVMBuildBr(g->b, b_loop);
+
+    ng_block_start(g, b_last);
+    here = carry_position(l, old, b_loop);
+    scalars phi_between = scalars_phi(l, &loop_between, b_loop);
+    after = here;
+    scalars_step(l, &loop_roots, &between, n);
+    rows_at(l, &rows, n, &after);
+    scalars_give(&phi_between, &rows);
+    ng_sweep(l, &(ng_work){.rows = &rows, .pass = 1}, 1);
+    b_end = ng_block_here(g);
+    carry_back(here, after, b_end);
+    scalars_back(&phi_between, &between, b_end);
+    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, after.v_row, new.v_row, ""), b_done,
+                    b_last);
     ng_block_start(g, b_done);
-    position out = carry_position(l, at, b_none);
-    carry_back(out, after, b_end);
-    return out;
+    return new;
+}
+
+/* ---- all rows ---- */
+
+/* Blocks of n rows from a position on, at least one. */
+static position some_blocks(ng_lower *l, ng_rows *rows, flight *flying, int n, position at) {
+    if (l->limit || !l->s->overlap) return plain_block(l, rows, n, at);
+    if (l->s->overlap == NG_OVERLAP_ALL) return pipelined_blocks(l, flying, n, at);
+    if (l->s->overlap == NG_OVERLAP_TWO) return spaced_blocks(l, n, at);
+    return overlapped_blocks(l, rows, n, at);
+}
+
+/* Blocks that some_blocks needs. */
+static int some_blocks_are(const ng_lower *l) {
+    if (l->limit) return 1;
+    return l->s->overlap == NG_OVERLAP_ALL ? l->p->passes : l->s->overlap == NG_OVERLAP_TWO ? 2 : 1;
+}
+
+/* while rows are left: blocks of rows, where they fit; else one row. */
+static void all_rows(ng_lower *l, ng_rows *rows, flight *flying) {
+    const ng_build *g = &l->g;
+    int n = l->s->block;
+    position at = first_position(l);
+    LLVMBasicBlockRef b_from = ng_block_here(g), b_rows = ng_block_new(g, "rows"),
+                      b_one = ng_block_new(g, "one"), b_done = ng_block_new(g, "rows_done");
+    LLVMBuildBr(g->b, b_rows);
+    ng_block_start(g, b_rows);
+    position here = carry_position(l, at, b_from);
+    if (n > 1 || (l->s->overlap && !l->limit)) {
+        LLVMBasicBlockRef b_blocks = ng_block_new(g, "blocks"), b_few = ng_block_new(g, "few");
+        LLVMBuildCondBr(g->b, blocks_fit(l, some_blocks_are(l), n, here), b_blocks, b_few);
+        ng_block_start(g, b_blocks);
+        carry_around(g, here, some_blocks(l, rows, flying, n, here));
+        LLVMBuildBr(g->b, b_rows);
+        ng_block_start(g, b_few);
+    }
+    LLVMBuildCondBr(g->b, rows_fit(l, here, 1), b_one, b_done);
+    ng_block_start(g, b_one);
+    carry_around(g, here, plain_block(l, rows, 1, here));
+    LLVMBuildBr(g->b, b_rows);
+    ng_block_start(g, b_done);
 }
 
 /* ---- the function ---- */
@@ -342,6 +508,18 @@ static void start_function(ng_lower *l, const char *symbol) {
     ng_t type = LLVMFunctionType(LLVMVoidTypeInContext(g->context), params, 3, false);
     g->fn = LLVMAddFunction(g->module, symbol, type);
     ng_block_start(g, ng_block_new(g, "entry"));
+}
+
+/* Values of streams that have one row for all rows of a block. */
+static void find_alike(ng_lower *l) {
+    for (int i = 0; i < l->p->ops; i++) {
+        const ng_op *op = &l->p->op[i];
+        int operands = ng_op_operands(op);
+        bool alike = op->code != NG_STORE && !ng_op_reduces(op) && ng_kept_as(l, i) < 0;
+        if (op->stream >= 0) alike = alike && l->p->stream[op->stream].rows == NG_OUTER;
+        for (int j = 0; j < operands; j++) alike = alike && l->alike[op->a[j]];
+        l->alike[i] = op->shared || alike;
+    }
 }
 
 static void start_types(ng_lower *l) {
@@ -355,6 +533,7 @@ static void start_types(ng_lower *l) {
     l->slice = ng_schedule_slice(l->p, l->s);
     ng_program_demand(l->p, l->s->keep, l->passes);
     ng_groups_find(l);
+    find_alike(l);
     for (int j = 0; j < l->p->keeps; j++) l->unrolled = l->unrolled || l->s->keep[j] == NG_REGS;
     if (l->limit) l->unrolled = false;
 }
@@ -388,14 +567,8 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
         start_function(l, symbol);
         load_arguments(l);
         reserve_stack(l);
-        position at = first_position(l);
-        if (l->s->overlap == NG_OVERLAP_ALL && !l->limit)
-            at = pipelined_blocks(l, flying, l->s->block, at);
-        else if (l->s->overlap && !l->limit)
-            at = overlapped_blocks(l, &rows, l->s->block, at);
-        else if (l->s->block > 1)
-            at = plain_blocks(l, &rows, l->s->block, at);
-        plain_blocks(l, &rows, 1, at); /* what is left, row by row */
+        prepare_strides(l);
+        all_rows(l, &rows, flying);
         if (streams_something(l)) ng_intrinsic(g, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
         LLVMBuildRetVoid(g->b);
     }

@@ -39,9 +39,11 @@ typedef struct ng_lower {
     ng_t t_real, t_vec, t_int;   /* compute type, a vector of it, the integer of its size */
     uint16_t passes[NG_MAX_OPS]; /* in which passes an operation is computed under this schedule */
     uint8_t group[NG_MAX_OPS];   /* neighbours that have one elem value: 1, or a group */
+    bool alike[NG_MAX_OPS];      /* the same for all rows of a block, and computed once */
     bool unrolled;               /* no loops over elements: some value is kept in registers */
     ng_v v_args, v_first, v_last, v_per_outer;
     ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
+    ng_v strides[NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* odd multiples of inner */
     ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
@@ -93,6 +95,8 @@ void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice sl
 /* Elem value of operation i for a row of the block: an array of slice.vectors vectors. Evaluated
  * once per slice. */
 const ng_v *ng_value(ng_values *e, int i, int row);
+/* The row of the block that operation i's value for a row is computed for. */
+static inline int ng_row_of(const ng_lower *l, int i, int row) { return l->alike[i] ? 0 : row; }
 /* Number of the crossing value that operation i is, when the schedule keeps it; else -1. */
 int ng_kept_as(const ng_lower *l, int i);
 /* One operation on vectors of type t; a: operands. */

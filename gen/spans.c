@@ -64,7 +64,7 @@ static ng_v fold_groups(ng_values *e, const ng_op *op, int row) {
 static ng_v group_value(ng_values *e, int i, int row) {
     ng_lower *l = e->l;
     const ng_op *op = &l->p->op[i];
-    int at = op->shared ? 0 : row;
+    int at = ng_row_of(l, i, row);
     if (e->group[i][at]) return e->group[i][at];
     if (folds_group(op)) return e->group[i][at] = fold_groups(e, op, row);
     unsigned n = group_lanes(e, l->group[i]);
@@ -140,19 +140,33 @@ static void partners(ng_values *e, const ng_op *op, int row, ng_v *out) {
     permute(e, ng_value(e, op->a[0], row), from, out);
 }
 
-/* The first of a pair changes its sign bit. */
+/* The sign bits that a vector's first elements of pairs change, as a vector; NULL if it has none.
+ */
+static ng_v signs_of_firsts(const ng_lower *l, int pairing, int64_t at) {
+    ng_v signs[MAX_VECTOR];
+    uint64_t sign = (uint64_t)1 << (8 * l->real_bytes - 1);
+    int firsts = 0;
+    for (int i = 0; i < l->vector; i++) {
+        bool first = is_first(l, pairing, at + i);
+        signs[i] = LLVMConstInt(l->t_int, first ? sign : 0, false);
+        firsts += first;
+    }
+    return firsts ? LLVMConstVector(signs, (unsigned)l->vector) : NULL;
+}
+
+/* The first of a pair changes its sign bit. Where all of a vector do, adding it is subtracting. */
 static void negate_first(ng_values *e, const ng_op *op, int row, ng_v *out) {
     const ng_lower *l = e->l;
     const ng_v *v = ng_value(e, op->a[0], row);
     ng_t t_bits = LLVMVectorType(l->t_int, (unsigned)l->vector);
-    uint64_t sign = (uint64_t)1 << (8 * l->real_bytes - 1);
     for (int k = 0; k < e->slice.vectors; k++) {
-        ng_v signs[MAX_VECTOR];
-        for (int i = 0; i < l->vector; i++)
-            signs[i] = LLVMConstInt(
-                l->t_int, is_first(l, op->pairing, (int64_t)k * l->vector + i) ? sign : 0, false);
-        ng_v v_bits = ng_bitcast(&l->g, v[k], t_bits);
-        v_bits = LLVMBuildXor(l->g.b, v_bits, LLVMConstVector(signs, (unsigned)l->vector), "");
+        int64_t at = (int64_t)k * l->vector;
+        ng_v v_signs = signs_of_firsts(l, op->pairing, at);
+        bool all = op->pairing == NG_HALVES && at + l->vector <= l->p->hidden / 2;
+        out[k] = v[k];
+        if (all) out[k] = LLVMBuildFNeg(l->g.b, v[k], "");
+        if (all || !v_signs) continue;
+        ng_v v_bits = LLVMBuildXor(l->g.b, ng_bitcast(&l->g, v[k], t_bits), v_signs, "");
         out[k] = ng_bitcast(&l->g, v_bits, l->t_vec);
     }
 }

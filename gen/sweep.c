@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE = 64 /* bytes of a cache line */ };
+enum {
+    LINE = 64,      /* bytes of a cache line */
+    ALIASED = 4096, /* bytes between addresses that a load confuses with those of earlier stores */
+    UNSTORED = 8    /* vectors of a value that wait for their store */
+};
 
 typedef struct sweep {
     ng_lower *l;
@@ -44,17 +48,13 @@ static void prefetch(sweep *w, const ng_work *work, int row, const ng_slice *s, 
     }
 }
 
-static void begin_slice(sweep *w, int index, ng_values *e, ng_slice s, int64_t elements) {
+/* Everything of rows `from` to `to` - 1 but the stores. */
+static void begin_rows(sweep *w, int index, ng_values *e, int from, int to, int64_t elements) {
     ng_lower *l = w->l;
     const ng_work *work = &w->work[index];
-    ng_values_begin(e, l, work, s);
-    /* Before the stores, not among them: mixed with streaming stores, prefetches cost a quarter of
-     * the speed from memory. */
-    for (int row = 0; row < work->rows->n && work->prefetch; row++)
-        prefetch(w, work, row, &s, elements);
-    for (int row = 0; row < work->rows->n; row++) {
+    for (int row = from; row < to; row++) {
         if (l->limit) {
-            ng_move_slice(l, work->rows, row, s.v_at, elements);
+            ng_move_slice(l, work->rows, row, e->slice.v_at, elements);
         } else {
             ng_accumulate(e, &w->r, w->work, index, row);
             ng_evaluate_stores(e, row);
@@ -62,22 +62,44 @@ static void begin_slice(sweep *w, int index, ng_values *e, ng_slice s, int64_t e
     }
 }
 
-/* `elements` from v_at on; `at` is the offset in the step or, unrolled, in the row. All loads come
- * before all stores: a load that follows a store to an address with the same last twelve bits, as
- * the rows of a block often have, waits for it. */
+/* Rows whose loads come before the stores of any of them. A load that follows a store to an
+ * address with the same last twelve bits waits for it, as it may happen all the time in rows of 4
+ * KiB: there it is all rows of a block. Shorter rows lie between each other, and what is computed
+ * but not stored yet should fit the registers. */
+static int rows_together(const ng_lower *l, const ng_slice *s, int rows) {
+    for (int i = 0; i < l->p->streams; i++)
+        if (ng_stream_moves(&l->p->stream[i]) && l->p->stream[i].row_bytes >= ALIASED) return rows;
+    return s->vectors < UNSTORED ? UNSTORED / s->vectors : 1;
+}
+
+/* `elements` from v_at on; `at` is the offset in the step or, unrolled, in the row. */
 static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
-    int64_t vector = w->l->vector, most = w->l->slice * vector;
+    ng_lower *l = w->l;
+    int64_t vector = l->vector, most = l->slice * vector;
+    int rows = w->work[0].rows->n;
     ng_values e[NG_MAX_TOGETHER];
     for (int64_t from = 0; from < elements; from += most) {
         int64_t n = elements - from < most ? elements - from : most;
-        ng_slice s = {.v_at = LLVMBuildAdd(w->l->g.b, v_at, ng_i64(&w->l->g, from), ""),
+        ng_slice s = {.v_at = LLVMBuildAdd(l->g.b, v_at, ng_i64(&l->g, from), ""),
                       .at = at + from,
                       .vectors = (int)((n + vector - 1) / vector),
                       .partial = (int)(n % vector)};
-        w->l->pooled = 0;
-        for (int index = 0; index < w->works; index++) begin_slice(w, index, &e[index], s, n);
-        for (int index = 0; index < w->works && !w->l->limit; index++)
-            for (int row = 0; row < w->work[index].rows->n; row++) ng_store_slice(&e[index], row);
+        int together = rows_together(l, &s, rows);
+        l->pooled = 0;
+        /* Before the stores, not among them: mixed with streaming stores, prefetches cost a quarter
+         * of the speed from memory. */
+        for (int index = 0; index < w->works; index++) {
+            ng_values_begin(&e[index], l, &w->work[index], s);
+            for (int row = 0; row < rows && w->work[index].prefetch; row++)
+                prefetch(w, &w->work[index], row, &s, n);
+        }
+        for (int row = 0, to; row < rows; row = to) {
+            to = row + together < rows ? row + together : rows;
+            for (int index = 0; index < w->works; index++)
+                begin_rows(w, index, &e[index], row, to, n);
+            for (int index = 0; index < w->works && !l->limit; index++)
+                for (int r = row; r < to; r++) ng_store_slice(&e[index], r);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Values of operations: elem values for one slice of elements and one row, evaluated on demand and
- * once; scalar values as a vector over the rows of the block. A value of shared streams only is
- * evaluated once for all rows. */
+ * once; scalar values as a vector over the rows of the block. A value of streams that have one row
+ * for all rows of a block is evaluated once for them. */
 #include "lower.h"
 
 #include "types.h"
@@ -213,7 +213,7 @@ static void round_elements(ng_values *e, int i, int row, ng_v *out) {
     const ng_op *op = &e->l->p->op[i];
     const ng_v *v = ng_value(e, op->a[0], row);
     int whole = whole_vectors(&e->slice), group = ng_store_group(e->l, op->type);
-    ng_v *packed = e->packed[i][op->shared ? 0 : row] = take(e);
+    ng_v *packed = e->packed[i][ng_row_of(e->l, i, row)] = take(e);
     memset(packed, 0, (size_t)e->slice.vectors * sizeof *packed);
     for (int k = 0, n; k < e->slice.vectors; k += n) {
         n = k < whole ? group_at(k, whole, group) : 1;
@@ -238,7 +238,7 @@ static void compute(ng_values *e, int i, int row, ng_v *out) {
 
 const ng_v *ng_value(ng_values *e, int i, int row) {
     const ng_op *op = &e->l->p->op[i];
-    int at = op->shared ? 0 : row, j = ng_kept_as(e->l, i);
+    int at = ng_row_of(e->l, i, row), j = ng_kept_as(e->l, i);
     ng_v *out = e->memo[i][at];
     if (out) return out;
     out = e->memo[i][at] = take(e);
@@ -272,7 +272,7 @@ static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
  * narrowed now. */
 static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v, int k, int n) {
     const ng_op *op = &e->l->p->op[store->a[0]];
-    ng_v *packed = e->packed[store->a[0]][op->shared ? 0 : row];
+    ng_v *packed = e->packed[store->a[0]][ng_row_of(e->l, store->a[0], row)];
     unsigned elements = (unsigned)(n * e->l->vector);
     if (packed && op->type == store->type && packed[k] &&
         LLVMGetVectorSize(LLVMTypeOf(packed[k])) == elements)

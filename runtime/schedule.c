@@ -25,8 +25,11 @@ static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
                                              {NULL, 0}};
 static const ng_axis_value prefetch_values[] = {
     {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
-static const ng_axis_value overlap_values[] = {
-    {"no", NG_OVERLAP_NO}, {"yes", NG_OVERLAP_YES}, {"all", NG_OVERLAP_ALL}, {NULL, 0}};
+static const ng_axis_value overlap_values[] = {{"no", NG_OVERLAP_NO},
+                                               {"yes", NG_OVERLAP_YES},
+                                               {"all", NG_OVERLAP_ALL},
+                                               {"two", NG_OVERLAP_TWO},
+                                               {NULL, 0}};
 static const ng_axis_value layout_values[] = {
     {"linear", NG_LAYOUT_LINEAR}, {"evenodd", NG_LAYOUT_EVENODD}, {NULL, 0}};
 
@@ -44,7 +47,9 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
                    "L2 only, and with overlap those of the block after it"),
     AXIS(overlap,
          "yes: the last pass of a block runs together with the first pass of the next; all: "
-         "every pass of a block runs together with the one before of the next block"),
+         "every pass of a block runs together with the one before of the next block; two: the "
+         "last pass together with the first of the next block but one, so that what is computed "
+         "between them has the time of a block"),
     AXIS(layout,
          "evenodd: of two neighbouring registers one holds the even and one the odd elements, "
          "so that bf16 is widened without shuffles"),
@@ -251,29 +256,63 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
     return 1;
 }
 
-/* Instructions for one vector of one row in a pass: each operation that the pass computes, and its
- * stores. */
-static int64_t pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
-                         int pass) {
-    int64_t size = 1;
+/* Half instructions for one vector in a pass: each operation that the pass computes, and its
+ * stores; for each row of a block, and once for all of them. A rotation of halves finds its
+ * partners in other registers. */
+typedef struct pass_cost {
+    int64_t each, once;
+} pass_cost;
+
+static bool alike(const ng_program *p, const ng_op *op) {
+    return op->shared || (op->code == NG_LOAD && p->stream[op->stream].rows == NG_OUTER);
+}
+
+/* In half instructions, since of narrow types one often serves two vectors. */
+static int64_t op_size(const ng_schedule *s, const ng_op *op) {
+    bool turns = op->code == NG_PARTNER || op->code == NG_NEGFIRST;
+    bool load = op->code == NG_LOAD, store = op->code == NG_STORE;
+    int bytes = ng_types[op->type].bytes;
+    if (turns && op->pairing == NG_HALVES) return 0;
+    if ((!load && !store && op->code != NG_ROUND) || bytes > 2) return 2;
+    if (bytes == 1) return store ? 10 : 6;
+    if (s->layout == NG_LAYOUT_EVENODD) return op->code == NG_ROUND ? 5 : 3;
+    return load ? 4 : store ? 3 : 6;
+}
+
+/* Instructions of the folds of a pass, for one row. */
+static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
+    int64_t sums = 0, steps = s->layout == NG_LAYOUT_EVENODD ? 7 : 4;
+    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]) && p->op[i].level - 1 == pass;
+    return sums * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
+}
+
+static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
+                           int pass) {
+    pass_cost size = {.each = 2};
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
         bool reduces_here = ng_op_reduces(op) && op->level - 1 == pass;
-        bool narrow = (op->code == NG_LOAD || op->code == NG_STORE || op->code == NG_ROUND) &&
-                      ng_types[op->type].bytes == 2;
         if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
                                  : reduces_here || (!op->scalar && passes[i] >> pass & 1))
-            size += !narrow ? 1 : s->layout == NG_LAYOUT_EVENODD ? 2 : 3;
+            *(alike(p, op) ? &size.once : &size.each) += op_size(s, op);
     }
     return size;
+}
+
+/* The code of a pass for some rows. */
+static int64_t rows_size(pass_cost size, int64_t rows) { return rows * size.each + size.once; }
+
+/* Elements that a loop over a row goes on by. */
+static int64_t step_of(const ng_program *p, const ng_schedule *s) {
+    int64_t step = p->lanes < 64 ? 64 : p->lanes;
+    int64_t slice = (int64_t)ng_schedule_slice(p, s) * ng_schedule_vector(p, s);
+    return step < slice ? slice : step;
 }
 
 /* Vectors of one row that the code of a pass spells out: the body of a loop, and what remains of
  * the row. */
 static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unrolled) {
-    int64_t vector = ng_schedule_vector(p, s), step = p->lanes < 64 ? 64 : p->lanes;
-    int64_t slice = ng_schedule_slice(p, s) * vector;
-    if (step < slice) step = slice;
+    int64_t vector = ng_schedule_vector(p, s), step = step_of(p, s);
     int64_t whole = p->hidden > NG_SEGMENT ? p->hidden / NG_SEGMENT * NG_SEGMENT : 0,
             tail = p->hidden - whole;
     if (unrolled) return (p->hidden + vector - 1) / vector;
@@ -302,21 +341,31 @@ static int64_t carried(const ng_program *p, const ng_schedule *s) {
 }
 
 /* A row that is one step has no loop over its elements. */
-static bool has_loop(const ng_program *p) { return p->hidden > (p->lanes < 64 ? 64 : p->lanes); }
+static bool has_loop(const ng_program *p, const ng_schedule *s) {
+    return p->hidden > step_of(p, s) && !uses(p, s, NG_REGS);
+}
 
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
-    int64_t all = 0, twice;
+    pass_cost all = {0};
+    int64_t blocks = 0, folds = 0;
     ng_program_demand(p, s->keep, passes);
-    for (int pass = 0; pass < p->passes; pass++) all += pass_size(p, s, passes, pass);
-    twice = s->overlap ? pass_size(p, s, passes, 0) + pass_size(p, s, passes, p->passes - 1) : 0;
-    int64_t blocks = s->block * (all + twice) + (s->block > 1 || s->overlap ? all : 0);
-    if (s->overlap == NG_OVERLAP_ALL) blocks = s->block * p->passes * all + all;
-    blocks += s->block * memory_size(p, s);
-    int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks;
+    for (int pass = 0; pass < p->passes; pass++) {
+        pass_cost size = pass_size(p, s, passes, pass);
+        bool ends = pass == 0 || pass == p->passes - 1;
+        int copies = s->overlap == NG_OVERLAP_ALL ? p->passes : s->overlap && ends ? 2 : 1;
+        all.each += size.each;
+        all.once += size.once;
+        blocks += copies * rows_size(size, s->block);
+        folds += copies * s->block * fold_size(p, s, pass);
+    }
+    if (s->block > 1 || s->overlap) blocks += rows_size(all, 1); /* what is left, row by row */
+    blocks = blocks / 2 + s->block * memory_size(p, s);
+    int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
         size += 3 * carried(p, s) * (s->overlap == NG_OVERLAP_ALL ? p->passes : 2);
-    if (has_loop(p) && carried(p, s) > SUMS_TOGETHER * 2) size += size / 4; /* spilled */
+    if (has_loop(p, s)) size += size / 4; /* longer addresses */
+    if (has_loop(p, s) && carried(p, s) > SUMS_TOGETHER * 2) size += size / 4; /* spilled */
     return size;
 }
 
@@ -373,12 +422,15 @@ static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
         return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
     if (p->width[0] != p->width[p->passes - 1])
         return "overlap: first and last pass go over different elements";
+    if (s->overlap == NG_OVERLAP_TWO && p->passes != 2) return "overlap=two: not two passes";
+    if (s->overlap == NG_OVERLAP_TWO && uses(p, s, NG_SCRATCH))
+        return "overlap=two: not together with keep=scratch";
     if (s->overlap != NG_OVERLAP_ALL) return NULL;
     if (p->passes == 2) return "overlap=all: with two passes that is overlap=yes";
     if (p->passes > NG_MAX_TOGETHER) return "overlap=all: too many passes";
     for (int pass = 0; pass < p->passes; pass++)
         if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
-    if (sums_of(p) > NG_MAX_REDUCTIONS || (has_loop(p) && carried(p, s) > SUMS_TOGETHER))
+    if (sums_of(p) > NG_MAX_REDUCTIONS || (has_loop(p, s) && carried(p, s) > SUMS_TOGETHER))
         return "overlap=all: its sums do not fit the registers";
     /* The next block but one would write over what this one still needs. */
     for (int j = 0; j < p->keeps; j++)

@@ -8,7 +8,12 @@
 #include "program.h"
 
 typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM, NG_STORE_STAGED } ng_store_kind;
-typedef enum ng_overlap { NG_OVERLAP_NO, NG_OVERLAP_YES, NG_OVERLAP_ALL } ng_overlap;
+typedef enum ng_overlap {
+    NG_OVERLAP_NO,
+    NG_OVERLAP_YES,
+    NG_OVERLAP_ALL,
+    NG_OVERLAP_TWO
+} ng_overlap;
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
@@ -41,7 +46,7 @@ extern const ng_axis ng_axes[NG_AXIS_COUNT];
 #define NG_MAX_TOGETHER 4 /* passes of overlap=all */
 #define NG_SCHEDULE_TEXT 160
 #define NG_SCRATCH_BYTES (64 * 1024)
-#define NG_SIZE_CAP 540 /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
+#define NG_SIZE_CAP 900 /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
 
 /* Canonical text; NG_SCHEDULE_TEXT bytes. */
 void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);

@@ -40,14 +40,15 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
     return false;
 }
 
-/* Blocks of more rows than there are, prefetching or overlapping with a next block that never
- * comes, streaming what the next reader wants in cache, vectors of a quarter of what there is: none
- * can win. */
+/* Blocks of more rows than there are (or lie in an outer row, as a block does), prefetching or
+ * overlapping with a next block that never comes, streaming what the next reader wants in cache,
+ * vectors of a quarter of what there is: none can win. */
 static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
     bool big = place->regime == NG_LLC || place->regime == NG_DRAM;
-    if (block > rows) return false;
+    if (block > rows || (place->program->inner && (int64_t)block > place->program->inner))
+        return false;
     if (place->whole_space) return true;
     if (4 * s->vec <= isa->max_vec) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
