@@ -93,10 +93,24 @@ static ng_v to_f16(const ng_lower *l, const format *f, ng_v v) {
     return float_to_half(l, float_of_real(l, v), size_of(v));
 }
 
+/* One shuffle with zeros, where extending and shifting would be two instructions for the same one
+ * of the vector pipes. NULL for other than full vectors, and where words have no such shuffle. */
+static ng_v bf16_by_shuffle(const ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned n = size_of(v);
+    int mask[MAX_VECTOR * 2];
+    if (l->s->vec != 512 || n != 16) return NULL;
+    for (unsigned i = 0; i < 2 * n; i++) mask[i] = (int)(i % 2 ? i / 2 : n);
+    v = ng_shuffle(g, v, LLVMConstNull(LLVMTypeOf(v)), mask, 2 * n);
+    return ng_bitcast(g, v, vector_of(g->t_i32, n));
+}
+
 static ng_v from_bf16(const ng_lower *l, const format *f, ng_v v) {
     const ng_build *g = &l->g;
     ng_t t = vector_of(g->t_i32, size_of(v));
     (void)f;
+    ng_v v_shuffled = bf16_by_shuffle(l, v);
+    if (v_shuffled) return real_of_float(l, ng_bitcast(g, v_shuffled, floats(g, size_of(v))));
     v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t, ""), ng_int_const(t, 16), "");
     return real_of_float(l, ng_bitcast(g, v, floats(g, size_of(v))));
 }

@@ -215,7 +215,10 @@ normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_sched
 
 /* ---- legality ---- */
 
-enum { SUMS_TOGETHER = 16 /* vectors: half of the registers of the widest ISA levels */ };
+enum {
+    SUMS_TOGETHER = 16, /* vectors: half of the registers of the widest ISA levels */
+    SHORT_ROW = 8       /* vectors of a row that is one slice: no loop, its weight in registers */
+};
 
 int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
     return s->vec / 8 / ng_types[p->compute].bytes;
@@ -224,6 +227,7 @@ int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
 int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), slice = (p->span + vector - 1) / vector;
     if (slice < 4) slice = 4;
+    if (p->hidden <= SHORT_ROW * vector) slice = (int)((p->hidden + vector - 1) / vector);
     for (int i = 0; i < p->ops; i++) {
         int each = ng_types[p->op[i].type].bytes;
         if (p->op[i].code != NG_STORE || p->op[i].scalar) continue;
