@@ -13,13 +13,23 @@
 
 /* However noisy the machine: a kernel that was this much slower in the median is no tie. */
 static const double tie_most = 0.02;
+/* Who was this much slower than the winner tells nothing about how fine the final was. */
+static const double near_winner = 0.03;
+
+/* How many of the races' fastest are in the final: a race is run in one process, in which a kernel
+ * may have been unlucky (ng_race_heats). */
+enum { FASTEST = 5, FASTEST_CACHED = 2 };
 
 /* ---- entering ---- */
 
-static void enter(ng_final *f, ng_contender *c) {
-    if (!c || c->subject->failed) return;
+static bool entered(const ng_final *f, const ng_contender *c) {
     for (size_t i = 0; i < f->entries; i++)
-        if (f->entry[i] == c) return;
+        if (f->entry[i] == c) return true;
+    return false;
+}
+
+static void enter(ng_final *f, ng_contender *c) {
+    if (!c || c->subject->failed || entered(f, c)) return;
     if (f->entries < NG_FINALISTS) f->entry[f->entries++] = c;
 }
 
@@ -32,17 +42,19 @@ static bool streams(const ng_final *f, const ng_contender *c) {
     return ng_schedule_any_stream(f->program, &c->subject->schedule);
 }
 
-/* The two fastest of a race's survivors and the simplest. */
-static void enter_survivors(ng_final *f, ng_contender *const *list, size_t n) {
-    ng_contender *first = ng_race_leader(list, n), *second = NULL, *plain = first;
-    for (size_t i = 0; i < n; i++) {
-        ng_contender *c = list[i];
-        if (!c->in || c->turns == 0) continue;
-        if (c != first && (!second || c->ns < second->ns)) second = c;
-        if (simpler(f, c, plain)) plain = c;
+/* The fastest few of a race's survivors and the simplest. */
+static void enter_survivors(ng_final *f, ng_contender *const *list, size_t n, size_t few) {
+    ng_contender *plain = ng_race_leader(list, n);
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->in && list[i]->turns && simpler(f, list[i], plain)) plain = list[i];
+    for (; few > 0; few--) {
+        ng_contender *next = NULL;
+        for (size_t i = 0; i < n; i++) {
+            ng_contender *c = list[i];
+            if (c->in && c->turns && !entered(f, c) && (!next || c->ns < next->ns)) next = c;
+        }
+        enter(f, next);
     }
-    enter(f, first);
-    enter(f, second);
     enter(f, plain);
 }
 
@@ -52,7 +64,7 @@ normgen_status ng_final_enter(ng_final *f, size_t race_passes) {
     enter(f, f->preset);
     enter(f, f->incumbent[0]);
     enter(f, f->incumbent[1]);
-    enter_survivors(f, all, f->kernels->count);
+    enter_survivors(f, all, f->kernels->count, FASTEST);
     if (!leader || !streams(f, leader)) return NORMGEN_OK;
     ng_contender **cached = malloc((f->kernels->count + 1) * sizeof(ng_contender *));
     size_t n = 0;
@@ -60,7 +72,7 @@ normgen_status ng_final_enter(ng_final *f, size_t race_passes) {
     for (size_t i = 0; i < f->kernels->count; i++)
         if (!all[i]->subject->failed && !streams(f, all[i])) cached[n++] = all[i];
     normgen_status status = ng_race_run(f->race, cached, n, 2, race_passes);
-    if (status == NORMGEN_OK) enter_survivors(f, cached, n);
+    if (status == NORMGEN_OK) enter_survivors(f, cached, n, FASTEST_CACHED);
     free(cached);
     return status;
 }
@@ -139,12 +151,24 @@ static size_t best_limits(const ng_lineup *limits, ng_contender *best[2]) {
     return n;
 }
 
+/* Half the widest interval of who is near the winner: what a second final may find otherwise. */
+static double resolution(const ng_final *f, const ng_contender *winner) {
+    double widest = 0;
+    for (size_t i = 0; i < f->entries && winner; i++) {
+        const ng_contender *c = f->entry[i];
+        if (c == winner || !c->in || c->turns == 0) continue;
+        ng_interval v = ng_race_compare(c, winner);
+        if (v.middle < near_winner) widest = fmax(widest, (v.high - v.low) / 2);
+    }
+    return fmin(expm1(widest), ng_floor_most);
+}
+
 normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     ng_contender *list[NG_FINALISTS + 2], *cached[NG_FINALISTS];
     size_t n = f->entries, n_cached = 0;
     memcpy(list, f->entry, n * sizeof list[0]);
     size_t limits = best_limits(f->limits, list + n);
-    normgen_status status = ng_race_paired(f->race, list, n + limits, f->passes);
+    normgen_status status = ng_race_heats(f->race, list, n + limits, f->passes, f->heats);
     if (status != NORMGEN_OK) return status;
     for (size_t i = 0; i < n; i++)
         if (!streams(f, list[i])) cached[n_cached++] = list[i];
@@ -156,6 +180,7 @@ normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     r->cached = ng_contender_figure(plain);
     r->limit = ng_contender_figure(limit);
     r->preset = ng_contender_figure(f->preset);
+    r->noise = resolution(f, any);
     add_winner(r, NG_SLOT_ANY, any);
     add_winner(r, NG_SLOT_CACHED, plain);
     add_winner(r, NG_SLOT_LIMIT, limit);

@@ -14,14 +14,15 @@ typedef struct ng_final {
     const ng_lineup *kernels, *limits; /* after their races */
     ng_contender *preset;              /* the default schedule's; may be NULL */
     ng_contender *incumbent[2];        /* of the slots any and cached; may be NULL */
-    size_t passes;
+    size_t passes, heats;
     ng_contender *entry[NG_FINALISTS];
     size_t entries;
 } ng_final;
 
 /* Chooses the kernels of the final; when the leader streams, after a race of those that do not. */
 normgen_status ng_final_enter(ng_final *final, size_t race_passes);
-/* Measures them and the best limits in paired turns; fills in figures and winners of the result. */
+/* Measures them and the best limits in paired turns; fills in figures and winners of the result,
+ * and as its noise how much of a difference from the winner could not be told. */
 normgen_status ng_final_run(ng_final *final, ng_unit_result *result);
 
 #endif

@@ -9,11 +9,13 @@
 #include "operands.h"
 #include "types.h"
 
+#include <alloca.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,7 +31,12 @@ enum {
     PATTERN = 1 << 16,     /* random elements that rows are cut from */
     ROWS_PER_OUTER = 16,   /* where rows have two levels: rows of a sample */
     SLICE_ROWS_LEAST = 32, /* so that the ends of a slice do not count */
-    REPEAT_MOST = 1 << 20
+    REPEAT_MOST = 1 << 20,
+    /* Bytes that stacks are moved by at most. Which cache lines a kernel's own stack competes with
+     * follows from bits 6 to 19 of its address (sets; on Zen also the tags that predict ways). */
+    DEPTH_MOST = 512 << 10,
+    DEPTH_STEP = 64,
+    DEPTH_PART = 8 /* never more than this part of the stack that there is */
 };
 
 /* What all threads do together. */
@@ -38,6 +45,7 @@ typedef struct job {
     ng_subject_kind kind;
     normgen_fn fn;
     size_t repeat;
+    size_t depth; /* bytes that the stack is moved by */
 } job;
 
 /* Rows of one thread. */
@@ -52,6 +60,8 @@ struct ng_bed {
     ng_place place;
     ng_interp_fn interp;
     uint64_t seed;
+    ng_rng rng; /* of depths */
+    size_t deepest;
     normgen_bound_args args;
     void *memory; /* of all streams; MAP_FAILED or NULL where there is none */
     size_t mapped;
@@ -182,12 +192,18 @@ static void run_slice(ng_bed *bed, share *own) {
     own->cursor = last + bed->slice <= own->last ? last : own->first;
 }
 
+/* Where a thread's stack lies differs from process to process, and kernels that spill or keep a
+ * scratch there run by up to a quarter faster or slower for it, always the same in one process: a
+ * host gets some place, so each sample gets another. */
 static void do_share(void *ctx, int thread) {
     ng_bed *bed = ctx;
-    if (bed->job.what == FILL)
+    if (bed->job.what == FILL) {
         fill_share(bed, thread);
-    else
-        for (size_t i = 0; i < bed->job.repeat; i++) run_slice(bed, &bed->shares[thread]);
+        return;
+    }
+    char *moved = alloca(bed->job.depth + DEPTH_STEP);
+    __asm__ volatile("" : : "r"(moved) : "memory");
+    for (size_t i = 0; i < bed->job.repeat; i++) run_slice(bed, &bed->shares[thread]);
 }
 
 static double clock_ns(void) {
@@ -230,11 +246,14 @@ static double warm_up(ng_bed *bed) {
 }
 
 void ng_bed_turn(ng_bed *bed, ng_subject_kind kind, normgen_fn fn, size_t samples, double *ns) {
-    bed->job = (job){RUN, kind, fn, 1};
+    bed->job = (job){RUN, kind, fn, 1, 0};
     ng_crew_wake(bed->crew);
     size_t n = repeats(sample_ns, warm_up(bed));
     double rows = (double)n * (double)bed->slice * (double)bed->place.threads;
-    for (size_t i = 0; i < samples; i++) ns[i] = timed(bed, n) / rows;
+    for (size_t i = 0; i < samples; i++) {
+        bed->job.depth = ng_rng_below(&bed->rng, bed->deepest / DEPTH_STEP + 1) * DEPTH_STEP;
+        ns[i] = timed(bed, n) / rows;
+    }
     ng_crew_rest(bed->crew);
 }
 
@@ -246,6 +265,13 @@ static bool make_shares(ng_bed *bed) {
     for (size_t i = 0; bed->shares && i < n; i++)
         bed->shares[i] = (share){.first = i * each, .last = (i + 1) * each, .cursor = i * each};
     return bed->shares != NULL;
+}
+
+static size_t deepest(void) {
+    struct rlimit stack;
+    if (getrlimit(RLIMIT_STACK, &stack) != 0 || stack.rlim_cur == RLIM_INFINITY) return DEPTH_MOST;
+    size_t part = (size_t)stack.rlim_cur / DEPTH_PART;
+    return part < DEPTH_MOST ? part : DEPTH_MOST;
 }
 
 /* In llc what the stores leave for the reader of the first output counts. */
@@ -264,6 +290,8 @@ normgen_status ng_bed_new(const ng_place *place, const ng_cpu *cpu, uint64_t see
     if (bed->place.rows < (size_t)place->threads) bed->place.rows = (size_t)place->threads;
     bed->interp = cpu->interp;
     bed->seed = seed;
+    bed->rng = ng_rng_for(seed, "depths");
+    bed->deepest = deepest();
     bed->slice = ng_slice_rows(&bed->place, cpu);
     bed->reader = reader_of(place);
     if (!ng_memcpy_applies(place->program, &bed->from, &bed->to)) bed->from = bed->to = -1;

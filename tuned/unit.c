@@ -11,6 +11,7 @@
 #include "spec.h"
 #include "twin.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,13 @@
 /* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: a simple spec's in 15
  * s, one of many fusions' in 60; thorough: minutes. */
 const ng_effort_plan ng_effort_plans[4] = {
-    {0.9, 0.9, 128, 16, 2, 7, 7, 11, 1, 1, false},
-    {0.9, 0.9, 128, 16, 2, 7, 7, 11, 1, 1, false},
-    {8.0, 9.0, 800, 48, 5, 31, 15, 101, 2, 4, false},
-    {60.0, 60.0, 20000, 400, 5, 63, 31, 201, 3, 8, true},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 12, 2, 1, 1, false},
+    {0.9, 0.9, 128, 16, 2, 7, 7, 12, 2, 1, 1, false},
+    {8.0, 9.0, 800, 48, 5, 31, 15, 120, 6, 2, 4, false},
+    {60.0, 60.0, 20000, 400, 5, 63, 31, 240, 8, 3, 8, true},
 };
 
-enum { SURVIVORS = 3, HINTS = 2 * NG_REGIME_COUNT + 4 };
+enum { SURVIVORS = 6, HINTS = 2 * NG_REGIME_COUNT + 4 };
 
 /* What one unit works with. */
 typedef struct work {
@@ -261,7 +262,8 @@ static normgen_status hold_final(work *w, ng_unit_result *result) {
                       .kernels = &w->kernels_in,
                       .limits = &w->limits_in,
                       .preset = ng_lineup_find(&w->kernels_in, w->preset),
-                      .passes = w->plan->effort.final_passes};
+                      .passes = w->plan->effort.final_passes,
+                      .heats = w->plan->effort.heats};
     for (int i = 0; i < 2; i++)
         if (w->plan->incumbent[i])
             final.incumbent[i] = ng_lineup_find(
@@ -284,7 +286,7 @@ static normgen_status measure_all(work *w, ng_unit_result *result) {
     phase(w, 0.5, "looking around the leader", 0.5);
     if (status == NORMGEN_OK) status = climb(w);
     if (status == NORMGEN_OK) status = hold_final(w, result);
-    result->noise = w->race.floor;
+    result->noise = fmax(result->noise, w->race.floor);
     return status;
 }
 
@@ -366,12 +368,15 @@ normgen_status ng_unit_tune(const ng_unit_plan *plan, ng_kernels *kernels, ng_un
     w.race = (ng_race){.meter = plan->meter,
                        .rng = &w.rng,
                        .samples = plan->effort.samples,
+                       .place = &plan->place,
                        .progress = tell,
                        .ctx = &w};
     normgen_status status = find_candidates(&w);
     if (status == NORMGEN_OK) status = make_candidates(&w);
     if (status == NORMGEN_OK && first_working(&w)) {
+        double begin = now(&w);
         status = plan->meter->enter(plan->meter->ctx, &plan->place);
+        w.race.enter_seconds = now(&w) - begin;
         if (status == NORMGEN_OK) status = measure_all(&w, &r);
         plan->meter->leave(plan->meter->ctx);
         if (status == NORMGEN_OK) status = measure_one_row(&w, &r);

@@ -13,6 +13,7 @@ typedef struct ng_effort_plan {
     size_t candidates, limits;            /* at most, before looking around the leader */
     size_t samples;                       /* of a turn */
     size_t noise_passes, race_passes, final_passes;
+    size_t heats;          /* of the final, each in a process of its own */
     size_t starts, climbs; /* how many of the best are gone on from, how often each */
     bool whole_space;      /* see ng_place */
 } ng_effort_plan;
