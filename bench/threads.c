@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { ALONE, TOGETHER, COPIES, WAYS };
-enum { ROUNDS = 9, SIZES_MOST = 32, DRAM_FACTOR = 3 };
+enum { ROUNDS = 9, SIZES_MOST = 32, DRAM_FACTOR = 3, PAGE = 4096, LARGE_PAGE = 2 << 20 };
 
 /* A turn: what the team may need to fall asleep, so that it does not spin beside the others; what
  * cores need to be at full speed again after they slept; what is timed. */
@@ -27,7 +28,7 @@ static const double slower = 0.03;
 /* Arrays of one set of rows. */
 typedef struct arrays {
     normgen_args args;
-    char *block[NORMGEN_MAX_STREAMS];
+    void *memory;
 } arrays;
 
 typedef struct bench {
@@ -46,23 +47,32 @@ static double clock_ns(void) {
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-/* Zeros would do: times of norms do not depend on the values. */
+static size_t stream_bytes(const ng_program *p, int s, size_t rows) {
+    const ng_stream *t = &p->stream[s];
+    size_t bytes = ng_stream_width(p, s) * ng_types[t->type].bytes;
+    return (bytes * (ng_stream_shared(t) ? 1 : rows) + PAGE - 1) / PAGE * PAGE;
+}
+
+/* In large pages: which small ones an array gets decides how much of it L2 holds, so two sets of
+ * arrays would be as far apart as one way from another. Times of norms do not depend on values. */
 static void fill(arrays *a, const ng_program *p, size_t rows) {
+    size_t all = 0;
+    for (int s = 0; s < p->streams; s++) all += stream_bytes(p, s, rows);
+    all = (all + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    char *at = a->memory = aligned_alloc(LARGE_PAGE, all);
+    if (!at) exit(1);
+    madvise(at, all, MADV_HUGEPAGE);
+    memset(at, 0, all);
     a->args = (normgen_args)NORMGEN_ARGS;
     a->args.rows = rows;
     for (int s = 0; s < p->streams; s++) {
-        const ng_stream *t = &p->stream[s];
-        size_t bytes = ng_stream_width(p, s) * ng_types[t->type].bytes;
-        bytes = (bytes * (ng_stream_shared(t) ? 1 : rows) + 4095) / 4096 * 4096;
-        a->block[s] = aligned_alloc(4096, bytes);
-        if (!a->block[s]) exit(1);
-        memset(a->block[s], 0, bytes);
-        memcpy((char *)&a->args + ng_roles[t->role].base, &a->block[s], sizeof(void *));
+        memcpy((char *)&a->args + ng_roles[p->stream[s].role].base, &at, sizeof(void *));
+        at += stream_bytes(p, s, rows);
     }
 }
 
 static void drop(arrays *a) {
-    for (int s = 0; s < NORMGEN_MAX_STREAMS; s++) free(a->block[s]);
+    free(a->memory);
     memset(a, 0, sizeof *a);
 }
 

@@ -19,6 +19,7 @@ typedef struct ng_entry {
     struct {
         uint16_t stream, mask; /* alignment - 1 */
     } aligned[NORMGEN_MAX_STREAMS];
+    int block;                        /* rows that they work on together; 0: not known */
     ng_rung rung;                     /* of `any` */
     int threads;                      /* that the winner was measured with, 0: no winner */
     char text[NG_SCHEDULE_TEXT + 16]; /* "compiled vec=512 ..." or "interpreter" */

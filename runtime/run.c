@@ -144,10 +144,13 @@ normgen_status normgen_run_rows(const normgen_kernel *kernel, const normgen_args
 
 /* ---- several threads ---- */
 
+/* Rows of one call, or of several sets behind each other. */
 typedef struct team_call {
     const normgen_kernel *kernel;
-    normgen_fn fn;
-    const normgen_bound_args *bound;
+    const ng_entry *entry;
+    const normgen_bound_args *bound; /* of the only set, or NULL */
+    const normgen_args *sets;        /* else these, already checked */
+    size_t n;
     size_t rows, parts, unit;
 } team_call;
 
@@ -158,15 +161,33 @@ static size_t part_start(const team_call *c, size_t i) {
     return start < c->rows ? start : c->rows;
 }
 
+/* Rows first to last - 1 of all sets. Each is bound again, since there may be any number of them
+ * and nothing is allocated. */
+static void run_range_of_sets(const team_call *c, size_t first, size_t last) {
+    size_t begin = 0;
+    for (size_t i = 0; i < c->n && begin < last; i++) {
+        size_t rows = c->sets[i].rows * parts_of(c->kernel), end = begin + rows;
+        size_t from = first > begin ? first - begin : 0, to = last < end ? last - begin : rows;
+        normgen_bound_args bound;
+        if (from < to && ng_bind(&c->kernel->program, &c->sets[i], &bound) == NORMGEN_OK)
+            run_range(c->kernel, pick(c->entry, &bound), &bound, from, to);
+        begin = end;
+    }
+}
+
 static void run_part(void *ctx, size_t i) {
     const team_call *c = ctx;
     size_t first = part_start(c, i), last = part_start(c, i + 1);
-    if (first < last) run_range(c->kernel, c->fn, c->bound, first, last);
+    if (first >= last) return;
+    if (c->bound)
+        run_range(c->kernel, pick(c->entry, c->bound), c->bound, first, last);
+    else
+        run_range_of_sets(c, first, last);
 }
 
-/* Whole blocks of the widest kernel, unless there are so few rows that balance matters more. */
-static size_t unit_for(size_t rows, size_t parts) {
-    size_t unit = ROW_UNIT;
+/* Whole blocks, unless there are so few rows that balance matters more. */
+static size_t unit_for(const ng_entry *e, size_t rows, size_t parts) {
+    size_t unit = e->block > 0 ? (size_t)e->block : ROW_UNIT;
     while (unit > 1 && rows / parts < 4 * unit) unit /= 2;
     return unit;
 }
@@ -206,17 +227,14 @@ static size_t parts_for(const normgen_kernel *k, size_t rows) {
     return threads;
 }
 
-static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows,
-                     size_t parts) {
+/* Divides the rows and runs them. The default team's threads begin at about the same time: giving
+ * the caller more or less than its share made calls slower. */
+static void run_team(team_call *c) {
+    const normgen_kernel *k = c->kernel;
     const ng_pool *pool = &k->ng->pool;
-    size_t share = (rows - 1) / parts + 1;
-    team_call call = {.kernel = k,
-                      .fn = pick(&ng_plan_of(k)->team[regime_of(k, share, rows)], bound),
-                      .bound = bound,
-                      .rows = rows,
-                      .parts = parts,
-                      .unit = unit_for(rows, parts)};
-    (pool->fn ? pool->fn : ng_team_for)(pool->ctx, parts, run_part, &call);
+    c->entry = &ng_plan_of(k)->team[regime_of(k, (c->rows - 1) / c->parts + 1, c->rows)];
+    c->unit = unit_for(c->entry, c->rows, c->parts);
+    (pool->fn ? pool->fn : ng_team_for)(pool->ctx, c->parts, run_part, c);
     if (!pool->fn) atomic_store_explicit(&k->team_state->worked, clock_ns(), memory_order_relaxed);
 }
 
@@ -224,7 +242,7 @@ static void run_team(const normgen_kernel *k, const normgen_bound_args *bound, s
 static void run_somehow(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows) {
     size_t parts = parts_for(k, rows);
     if (parts > 1)
-        run_team(k, bound, rows, parts);
+        run_team(&(team_call){.kernel = k, .bound = bound, .rows = rows, .parts = parts});
     else
         run_alone(k, bound, 0, rows);
 }
@@ -239,8 +257,7 @@ normgen_status normgen_run_parallel(const normgen_kernel *kernel, const normgen_
 
 /* ---- several argument sets ---- */
 
-/* Binds every set for its checks alone: what is bound is bound again when it runs, since there may
- * be any number of them and nothing is allocated. */
+/* Binds every set for its checks alone: it is bound again when it runs. */
 static normgen_status check_sets(const normgen_kernel *k, const normgen_args *sets, size_t n) {
     normgen_bound_args bound;
     if (!k) return null_kernel();
@@ -259,29 +276,32 @@ static normgen_status check_sets(const normgen_kernel *k, const normgen_args *se
     return NORMGEN_OK;
 }
 
-static normgen_status run_sets(const normgen_kernel *k, const normgen_args *sets, size_t n,
-                               bool several) {
-    normgen_status status = check_sets(k, sets, n);
+static normgen_status run_sets(const normgen_kernel *k, const normgen_args *sets, size_t n) {
+    normgen_status status = NORMGEN_OK;
     for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
         normgen_bound_args bound;
         status = ng_bind(&k->program, &sets[i], &bound);
-        size_t rows = sets[i].rows * parts_of(k);
-        if (status != NORMGEN_OK) break;
-        if (several)
-            run_somehow(k, &bound, rows);
-        else
-            run_alone(k, &bound, 0, rows);
+        if (status == NORMGEN_OK) run_alone(k, &bound, 0, sets[i].rows * parts_of(k));
     }
     return status;
 }
 
 normgen_status normgen_run_sets(const normgen_kernel *kernel, const normgen_args *sets, size_t n) {
-    return run_sets(kernel, sets, n, false);
+    normgen_status status = check_sets(kernel, sets, n);
+    return status == NORMGEN_OK ? run_sets(kernel, sets, n) : status;
 }
 
+/* The rows of all sets are divided together: the threads meet once. */
 normgen_status normgen_run_sets_parallel(const normgen_kernel *kernel, const normgen_args *sets,
                                          size_t n) {
-    return run_sets(kernel, sets, n, true);
+    normgen_status status = check_sets(kernel, sets, n);
+    size_t rows = 0, parts;
+    if (status != NORMGEN_OK) return status;
+    for (size_t i = 0; i < n; i++) rows += sets[i].rows * parts_of(kernel);
+    parts = parts_for(kernel, rows);
+    if (parts < 2) return run_sets(kernel, sets, n);
+    run_team(&(team_call){.kernel = kernel, .sets = sets, .n = n, .rows = rows, .parts = parts});
+    return NORMGEN_OK;
 }
 
 void normgen_set_parallel_for(normgen *ng, normgen_parallel_for fn, void *ctx, int32_t threads) {

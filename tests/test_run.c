@@ -274,6 +274,32 @@ START_TEST(bytes_do_not_depend_on_threads) {
 }
 END_TEST
 
+START_TEST(threads_divide_the_rows_of_all_sets) {
+    static const size_t rows[] = {300, 1, 7, 500, 0, 1003};
+    enum { SETS = sizeof rows / sizeof rows[0] };
+    normgen_kernel *k = get(RICH);
+    host_call c[SETS];
+    normgen_args set[SETS];
+    for (int i = 0; i < SETS; i++) {
+        host_call_init(&c[i], RICH, rows[i] ? rows[i] : 1, 0);
+        set[i] = c[i].args;
+        set[i].rows = rows[i];
+    }
+    for (int32_t threads = 2; threads <= 64; threads *= 2) {
+        pool p = {0};
+        normgen_set_parallel_for(ng, pool_for, &p, threads);
+        for (int i = 0; i < SETS; i++) host_call_blank(&c[i]);
+        ck_assert_int_eq(normgen_run_sets_parallel(k, set, SETS), NORMGEN_OK);
+        ck_assert_uint_eq(p.calls, 1); /* the threads meet once */
+        ck_assert_uint_gt(p.asked, 1);
+        for (int i = 0; i < SETS; i++)
+            ck_assert_msg(host_call_right(&c[i], 0, rows[i]), "set %d, %d threads", i,
+                          (int)threads);
+    }
+    for (int i = 0; i < SETS; i++) host_call_fini(&c[i]);
+}
+END_TEST
+
 START_TEST(small_calls_stay_on_one_thread) {
     normgen_kernel *k = get(PLAIN); /* 8 KiB a row */
     pool p = {0};
@@ -441,6 +467,7 @@ static Suite *suite(void) {
     tcase_add_test(t, row_counts_pick_the_regime);
     tcase_add_test(t, addresses_pick_between_streaming_and_cached);
     tcase_add_test(t, bytes_do_not_depend_on_threads);
+    tcase_add_test(t, threads_divide_the_rows_of_all_sets);
     tcase_add_test(t, small_calls_stay_on_one_thread);
     tcase_add_test(t, a_sleeping_team_is_woken_by_what_pays_for_it);
     tcase_add_test(t, a_parallel_region_of_the_host_gets_one_thread_each);

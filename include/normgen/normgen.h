@@ -394,7 +394,7 @@ NORMGEN_API normgen_status normgen_run_parallel(const normgen_kernel *kernel,
 /* Several argument sets in one call, each with its own rows and arrays (q, then k, each with its
  * own weight). All are checked before anything is written; no output of one set may touch an array
  * of another. Each pair of sets is compared, so the checks grow with the square of n: meant for a
- * few sets. In parallel they run one after another, each on all threads. n 0 does nothing. */
+ * few sets. In parallel the rows of all sets are divided between the threads. n 0 does nothing. */
 NORMGEN_API normgen_status normgen_run_sets(const normgen_kernel *kernel, const normgen_args *sets,
                                             size_t n);
 NORMGEN_API normgen_status normgen_run_sets_parallel(const normgen_kernel *kernel,
