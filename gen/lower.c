@@ -40,19 +40,15 @@ static void reserve_stack(ng_lower *l) {
     if (l->limit) return;
     for (int j = 0; j < p->keeps; j++)
         if (l->s->keep[j] == NG_SCRATCH) l->scratch[j] = stack_vectors(l, vectors);
+    if (l->s->visit == NG_VISIT_TILES)
+        l->between = stack_vectors(l, (uint64_t)(l->s->block * p->ops / l->vector + 1));
     if (p->passes > 1 && p->hidden > NG_SEGMENT)
         l->counter = stack_vectors(l, ng_counter_vectors(l));
 }
 
 /* ---- rows ---- */
 
-/* A place among the rows: row = outer * rows_per_outer + inner, kept in parts so that no division
- * is needed. Rows that are worked on together lie within one outer row: their addresses are
- * multiples of a stride apart, and what has a row for each outer row is the same for all of them.
- */
-typedef struct position {
-    ng_v v_row, v_outer, v_inner;
-} position;
+typedef ng_position position;
 
 /* The place n rows on, which lie within the outer row. */
 static position rows_on(ng_lower *l, position at, int n) {
@@ -111,6 +107,14 @@ static void carry_around(const ng_build *g, position phi, position next) {
                ng_block_here(g));
 }
 
+void ng_position_next(ng_lower *l, ng_position *at) { *at = rows_on(l, *at, 1); }
+ng_position ng_position_carry(ng_lower *l, ng_position from, LLVMBasicBlockRef b_from) {
+    return carry_position(l, from, b_from);
+}
+void ng_position_back(ng_lower *l, ng_position phi, ng_position next) {
+    carry_around(&l->g, phi, next);
+}
+
 static ng_v row_address(ng_lower *l, int stream, position at) {
     const ng_build *g = &l->g;
     if (ng_stream_shared(&l->p->stream[stream])) return l->base[stream];
@@ -138,7 +142,7 @@ static void prepare_strides(ng_lower *l) {
 }
 
 /* The n rows from a position on; *at moves behind them. */
-static void rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
+void ng_rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
     ng_v *kept[NG_MAX_KEEP];
     memcpy(kept, rows->kept, sizeof kept);
     memset(rows, 0, sizeof *rows);
@@ -154,7 +158,7 @@ static void rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
 /* ---- blocks of rows ---- */
 
 /* The rows after a block, for prefetching; where there are none, those of the block itself. */
-static void rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, position at) {
+void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, position at) {
     const ng_build *g = &l->g;
     ng_v v_inside = rows_fit(l, at, current->n);
     rows->n = current->n;
@@ -176,7 +180,7 @@ static void all_passes(ng_lower *l, ng_rows *rows, position after) {
     for (int pass = l->limit ? l->p->passes - 1 : 0; pass < l->p->passes; pass++) {
         ng_work work = {.rows = rows, .pass = pass};
         if (l->s->prefetch != NG_PREFETCH_NONE && pass == prefetching_pass(l)) {
-            rows_to_prefetch(l, &to_come, rows, after);
+            ng_rows_to_prefetch(l, &to_come, rows, after);
             work.prefetch = &to_come;
         }
         ng_sweep(l, &work, 1);
@@ -185,7 +189,7 @@ static void all_passes(ng_lower *l, ng_rows *rows, position after) {
 
 /* All passes of the n rows from a position on, which fit; returns the place behind them. */
 static position plain_block(ng_lower *l, ng_rows *rows, int n, position at) {
-    rows_at(l, rows, n, &at);
+    ng_rows_at(l, rows, n, &at);
     all_passes(l, rows, at);
     return at;
 }
@@ -217,7 +221,7 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     LLVMBasicBlockRef b_loop = ng_block_new(g, "overlap"), b_both = ng_block_new(g, "both"),
                       b_last = ng_block_new(g, "last");
 
-    rows_at(l, rows, n, &after);
+    ng_rows_at(l, rows, n, &after);
     ng_sweep(l, &(ng_work){.rows = rows, .pass = 0}, 1);
     LLVMBasicBlockRef b_from = ng_block_here(g);
     LLVMBuildBr(g->b, b_loop);
@@ -227,7 +231,7 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     ng_v carried[NG_MAX_OPS];
     for (int i = 0; i < n_roots; i++) carried[i] = ng_phi(g, rows->scalar[roots[i]], b_from);
     after = here;
-    rows_at(l, rows, n, &after);
+    ng_rows_at(l, rows, n, &after);
     for (int i = 0; i < n_roots; i++) rows->scalar[roots[i]] = carried[i];
     for (int pass = 1; pass < last; pass++) ng_sweep(l, &(ng_work){.rows = rows, .pass = pass}, 1);
     LLVMBuildCondBr(g->b, rows_fit(l, after, n), b_both, b_last);
@@ -235,10 +239,10 @@ static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at
     ng_block_start(g, b_both);
     ng_rows current = *rows; /* scalars computed in this branch are not those of the other */
     position behind = after;
-    rows_at(l, &next, n, &behind);
+    ng_rows_at(l, &next, n, &behind);
     ng_work both[2] = {{.rows = &current, .pass = last}, {.rows = &next, .pass = 0}};
     if (l->s->prefetch != NG_PREFETCH_NONE) {
-        rows_to_prefetch(l, &to_come, &next, behind);
+        ng_rows_to_prefetch(l, &to_come, &next, behind);
         both[0].prefetch = &to_come;
     }
     ng_sweep(l, both, 2);
@@ -288,7 +292,7 @@ static void carry_roots(ng_lower *l, flight *f, LLVMBasicBlockRef b_from, bool b
 static position take_off(ng_lower *l, flight *f, int n, position at, position *second) {
     int roots[NG_MAX_OPS], passes = l->p->passes;
     for (int j = 0; j < passes; j++) {
-        rows_at(l, &f->block[j], n, &at);
+        ng_rows_at(l, &f->block[j], n, &at);
         if (j == 0) *second = at;
         int n_roots = roots_of(l, passes - 1 - j, roots);
         for (int i = 0; i < n_roots && j + 1 < passes; i++)
@@ -318,7 +322,7 @@ static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
     position from = at, second = at;
     LLVMBasicBlockRef b_loop = ng_block_new(g, "pipeline"), b_drain = ng_block_new(g, "drain");
 
-    for (int j = 0; j + 1 < passes; j++) rows_at(l, &f->block[j], n, &from);
+    for (int j = 0; j + 1 < passes; j++) ng_rows_at(l, &f->block[j], n, &from);
     for (int pass = 0; pass + 1 < passes; pass++) sweep_flight(l, f, 0, pass + 1, pass, NULL);
     LLVMBasicBlockRef b_from = ng_block_here(g);
     LLVMBuildBr(g->b, b_loop);
@@ -328,7 +332,7 @@ static position pipelined_blocks(ng_lower *l, flight *f, int n, position at) {
     carry_roots(l, f, b_from, false);
     position after = take_off(l, f, n, here, &second);
     if (l->s->prefetch != NG_PREFETCH_NONE)
-        rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
+        ng_rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
     sweep_flight(l, f, 0, passes, passes - 1, l->s->prefetch == NG_PREFETCH_NONE ? NULL : &to_come);
     carry_around(g, here, second);
     LLVMBuildCondBr(g->b, rows_fit(l, after, n), b_loop, b_drain);
@@ -409,7 +413,7 @@ static position spaced_blocks(ng_lower *l, int n, position at) {
     position here = carry_position(l, at, b_from), after = here;
     scalars phi_roots = scalars_phi(l, &roots, b_from);
     scalars_step(l, &phi_roots, &between, n);
-    rows_at(l, &newest, n, &after);
+    ng_rows_at(l, &newest, n, &after);
     ng_sweep(l, &(ng_work){.rows = &newest, .pass = 0}, 1);
     scalars_take(l, &roots, &newest);
     LLVMBasicBlockRef b_end = ng_block_here(g);
@@ -427,10 +431,10 @@ static position spaced_blocks(ng_lower *l, int n, position at) {
     ng_block_start(g, b_both);
     position behind_old = old, behind_new = new;
     scalars_step(l, &loop_roots, &between, n);
-    rows_at(l, &rows, n, &behind_old);
-    rows_at(l, &newest, n, &behind_new);
+    ng_rows_at(l, &rows, n, &behind_old);
+    ng_rows_at(l, &newest, n, &behind_new);
     scalars_give(&loop_between, &rows);
-    if (prefetch) rows_to_prefetch(l, &to_come, &newest, behind_new);
+    if (prefetch) ng_rows_to_prefetch(l, &to_come, &newest, behind_new);
     ng_work both[2] = {{.rows = &rows, .pass = 1, .prefetch = prefetch ? &to_come : NULL},
                        {.rows = &newest, .pass = 0}};
     ng_sweep(l, both, 2);
@@ -447,7 +451,7 @@ static position spaced_blocks(ng_lower *l, int n, position at) {
     scalars phi_between = scalars_phi(l, &loop_between, b_loop);
     after = here;
     scalars_step(l, &loop_roots, &between, n);
-    rows_at(l, &rows, n, &after);
+    ng_rows_at(l, &rows, n, &after);
     scalars_give(&phi_between, &rows);
     ng_sweep(l, &(ng_work){.rows = &rows, .pass = 1}, 1);
     b_end = ng_block_here(g);
@@ -480,6 +484,10 @@ static void all_rows(ng_lower *l, ng_rows *rows, flight *flying) {
     const ng_build *g = &l->g;
     int n = l->s->block;
     position at = first_position(l);
+    if (l->s->visit == NG_VISIT_TILES && !l->limit) {
+        ng_tiled_blocks(l, rows, at);
+        return;
+    }
     LLVMBasicBlockRef b_from = ng_block_here(g), b_rows = ng_block_new(g, "rows"),
                       b_one = ng_block_new(g, "one"), b_done = ng_block_new(g, "rows_done");
     LLVMBuildBr(g->b, b_rows);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lowering, from row program and schedule to one LLVM function. Split by concern:
  *   lower.c    the function: blocks of rows, addressing, overlap
+ *   tiles.c    blocks whose rows take turns
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
  *   spans.c    operations that look at other elements of the slice
@@ -47,6 +48,7 @@ typedef struct ng_lower {
     ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
+    ng_v between;              /* stack array: scalars of each row of a block, of visit=tiles */
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
     size_t pooled;             /* of it in use */
@@ -61,7 +63,16 @@ typedef struct ng_rows {
     ng_v scalar[NG_MAX_OPS];                   /* <n x real>: scalar values, once computed */
     ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */
     ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
+    ng_v v_number; /* number of the first one in its block, or NULL for 0 */
 } ng_rows;
+
+/* A place among the rows: row = outer * rows_per_outer + inner, kept in parts so that no division
+ * is needed. Rows that are worked on together lie within one outer row: their addresses are
+ * multiples of a stride apart, and what has a row for each outer row is the same for all of them.
+ */
+typedef struct ng_position {
+    ng_v v_row, v_outer, v_inner;
+} ng_position;
 
 /* Some neighbouring elements, whole spans of them: whole vectors, then perhaps a part of one. */
 typedef struct ng_slice {
@@ -81,6 +92,12 @@ typedef struct ng_work {
 /* sweep.c: runs up to NG_MAX_TOGETHER passes over the same elements, each for its own rows; leaves
  * the reductions' results in rows->scalar. Later passes come first. */
 void ng_sweep(ng_lower *l, const ng_work *work, int works);
+
+/* The last pass over `count` elements from v_from on: elements only, not scalars. */
+void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count);
+
+/* tiles.c: blocks with visit=tiles from a position on, until no row is left. */
+void ng_tiled_blocks(ng_lower *l, ng_rows *rows, ng_position at);
 
 /* values.c */
 typedef struct ng_values {
@@ -187,7 +204,17 @@ ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);
 /* move.c: moves the bytes of one slice for a row of the block. */
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);
 
-/* lower.c: adds the function `symbol` to the module of l->g. Fails only for want of memory. */
+/* lower.c */
+/* The n rows from a position on; *at moves behind them. */
+void ng_rows_at(ng_lower *l, ng_rows *rows, int n, ng_position *at);
+/* The rows from a position on, for prefetching; where there are none, the current ones. */
+void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, ng_position at);
+void ng_position_next(ng_lower *l, ng_position *at);
+/* A position that is carried around a loop: phis, and their next values from where the builder
+ * stands. */
+ng_position ng_position_carry(ng_lower *l, ng_position from, LLVMBasicBlockRef b_from);
+void ng_position_back(ng_lower *l, ng_position phi, ng_position next);
+/* Adds the function `symbol` to the module of l->g. Fails only for want of memory. */
 bool ng_lower_function(ng_lower *l, const char *symbol);
 
 #endif

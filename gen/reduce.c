@@ -25,7 +25,7 @@ uint64_t ng_counter_vectors(const ng_lower *l) {
         sum += n;
     }
     if (l->s->overlap == NG_OVERLAP_ALL) most = sum;
-    return most * (uint64_t)counter_levels(l) * (uint64_t)l->s->block * lane_vectors(l);
+    return most * (uint64_t)counter_levels(l) * (uint64_t)ng_schedule_rows(l->s) * lane_vectors(l);
 }
 
 void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductions *r) {

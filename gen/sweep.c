@@ -158,6 +158,12 @@ static void run_segments(sweep *w) {
     ng_finish(l, &w->r, w->work, whole, tail != 0);
 }
 
+void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count) {
+    sweep w = {.l = l, .work = work, .works = 1};
+    ng_prepare_scalars(l, work);
+    run(&w, v_from, 0, count);
+}
+
 void ng_sweep(ng_lower *l, const ng_work *work, int works) {
     ng_v acc[MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS];
     sweep w = {.l = l, .work = work, .works = works};

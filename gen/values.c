@@ -169,7 +169,10 @@ int ng_kept_as(const ng_lower *l, int i) {
 static ng_v scratch_address(const ng_values *e, int j, int row, int k) {
     const ng_lower *l = e->l;
     int64_t pitch = (l->p->hidden + l->vector) * l->real_bytes;
-    ng_v v_row = ng_offset(&l->g, l->scratch[j], ng_i64(&l->g, pitch * row));
+    ng_v v_row = ng_offset(&l->g, l->scratch[j], ng_i64(&l->g, pitch * row)),
+         v_number = e->work->rows->v_number;
+    if (v_number)
+        v_row = ng_offset(&l->g, v_row, LLVMBuildMul(l->g.b, v_number, ng_i64(&l->g, pitch), ""));
     return address(l, v_row, &e->slice, k, l->real_bytes);
 }
 

@@ -16,11 +16,13 @@ enum {
     FOUR_VALUES = 4 << 10,
     STREAM_ROW = 4 << 10, /* beyond, streaming stores have to be paced */
     PIPELINE_ROW = 8 << 10,
+    PACED_ROW = 32 << 10, /* beyond, narrow vectors mix loads and streaming stores best */
+    TURNS_ROW = 64 << 10, /* with twice what rows share: beyond, the next row finds L1 without it */
     SMALL_ROW = 16 << 10
 };
 /* Operations that computing a crossing value again may cost: a load, and one more. Widening takes
  * two more unless even and odd elements are apart. */
-enum { LIGHT = 2, NARROW = 3 };
+enum { LIGHT = 2, NARROW = 3, MOST_TURNS = 8 };
 
 static void keep_all(ng_schedule *s, const ng_program *p, ng_residency how) {
     memset(s->keep, 0, sizeof s->keep);
@@ -67,13 +69,20 @@ static bool wish_keeps(const ng_program *p, ng_schedule *s) {
 
 /* Near the core. Rows together share what a kept value, a widened weight or the fold of a short row
  * costs; else one row at a time, and while the next one fits L1 too its first pass hides in the
- * last one, or every pass in the one before where there are three. */
-static void wish_near(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
+ * last one, or every pass in the one before where there are three. Where L1 has nothing left of the
+ * weight when the next row wants it, rows take turns. */
+static void wish_near(const ng_program *p, size_t row, size_t shared, size_t values, bool kept,
+                      ng_schedule *s) {
     bool even = s->layout == NG_LAYOUT_EVENODD, small = row <= SMALL_ROW;
     if (kept || even) {
         s->block = values <= (even ? FOUR_VALUES : TINY_VALUES) ? 4 : 2;
         bool reloads = p->keeps > 0 && s->keep[0] == NG_RELOAD;
         if (s->block == 2 && small && !reloads) s->overlap = NG_OVERLAP_YES;
+        return;
+    }
+    if (row + 2 * shared > TURNS_ROW && p->passes > 1) {
+        s->block = MOST_TURNS;
+        s->visit = NG_VISIT_TILES;
         return;
     }
     if (values <= TINY_VALUES) s->block = p->passes > 2 ? 2 : 4;
@@ -106,23 +115,33 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
     } else {
         s->store = NG_STORE_STAGED;
         if (row <= PIPELINE_ROW || p->passes > 2) s->block = 2;
-        if (row > PIPELINE_ROW && p->passes > 2) s->overlap = NG_OVERLAP_NO;
+        if (row > PIPELINE_ROW && p->passes > 2) {
+            s->overlap = NG_OVERLAP_NO;
+            s->visit = NG_VISIT_TILES;
+            if (row <= PACED_ROW) s->block = MOST_TURNS;
+        }
         if (row > PIPELINE_ROW && p->passes == 2 && s->vec == 512) s->vec = 256;
+        if (row > PACED_ROW && p->passes == 2) {
+            s->overlap = NG_OVERLAP_NO;
+            s->vec = 128;
+        }
     }
+}
+
+static int16_t widest(const ng_isa *isa) {
+    return (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512);
 }
 
 static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, int layout,
                  ng_schedule *s) {
     size_t row, shared, values = (size_t)p->hidden * ng_types[p->compute].bytes;
     ng_program_footprint(p, &row, &shared);
-    *s = (ng_schedule){.vec = (int16_t)(isa->max_vec < 512 ? isa->max_vec : 512),
-                       .block = 1,
-                       .layout = (int16_t)layout};
+    *s = (ng_schedule){.vec = widest(isa), .block = 1, .layout = (int16_t)layout};
     bool kept = wish_keeps(p, s);
     if (regime == NG_DRAM)
         wish_far(p, row, values, kept, s);
     else
-        wish_near(p, row, values, kept, s);
+        wish_near(p, row, shared, values, kept, s);
     if (!isa->streams) s->store = NG_STORE_CACHED;
 }
 
@@ -132,10 +151,14 @@ static bool fits(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     return ng_schedule_legal(p, isa, s, NULL) && (s->store == NG_STORE_CACHED || streamable(p, s));
 }
 
-/* As wished, or without the overlap, or without the prefetch too. */
+/* As wished, or without turns and overlap, or without the prefetch too. */
 static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
     ng_schedule t = *s;
     bool legal = fits(p, isa, &t);
+    if (!legal && t.visit) {
+        t.visit = NG_VISIT_BESIDE;
+        legal = fits(p, isa, &t);
+    }
     if (!legal && t.overlap) {
         t.overlap = NG_OVERLAP_NO;
         legal = fits(p, isa, &t);
@@ -181,6 +204,8 @@ void ng_regime_default_schedule(const ng_program *program, const ng_isa *isa, ng
     wish(program, isa, regime, NG_LAYOUT_EVENODD, &first);
     if (settle(program, isa, &first, first.vec, schedule)) return;
     wish(program, isa, regime, NG_LAYOUT_LINEAR, &first);
+    if (settle(program, isa, &first, 128, schedule)) return;
+    first.vec = widest(isa); /* where code for narrow ones is too long */
     if (settle(program, isa, &first, 128, schedule)) return;
     assert(false && "the last try is legal on every level with generated code");
 }

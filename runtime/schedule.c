@@ -32,6 +32,8 @@ static const ng_axis_value overlap_values[] = {{"no", NG_OVERLAP_NO},
                                                {NULL, 0}};
 static const ng_axis_value layout_values[] = {
     {"linear", NG_LAYOUT_LINEAR}, {"evenodd", NG_LAYOUT_EVENODD}, {NULL, 0}};
+static const ng_axis_value visit_values[] = {
+    {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {NULL, 0}};
 
 #define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
 const ng_axis ng_axes[NG_AXIS_COUNT] = {
@@ -53,6 +55,10 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
     AXIS(layout,
          "evenodd: of two neighbouring registers one holds the even and one the odd elements, "
          "so that bf16 is widened without shuffles"),
+    AXIS(visit,
+         "beside: the rows of a block go side by side; tiles: row after row, but the last pass in "
+         "tiles of 1024 elements, for which the rows take turns, so that what they share stays in "
+         "L1"),
 };
 
 /* ---- the index vector: one index per axis, one per crossing value for keep ---- */
@@ -260,6 +266,8 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
     return 1;
 }
 
+int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
+
 /* Half instructions for one vector in a pass: each operation that the pass computes, and its
  * stores; for each row of a block, and once for all of them. A rotation of halves finds its
  * partners in other registers. */
@@ -341,7 +349,7 @@ static int64_t sums_of(const ng_program *p) {
 
 /* Vectors of all sums of a block, which a loop over the elements carries around. */
 static int64_t carried(const ng_program *p, const ng_schedule *s) {
-    return sums_of(p) * s->block * p->lanes / ng_schedule_vector(p, s);
+    return sums_of(p) * ng_schedule_rows(s) * p->lanes / ng_schedule_vector(p, s);
 }
 
 /* A row that is one step has no loop over its elements. */
@@ -352,6 +360,7 @@ static bool has_loop(const ng_program *p, const ng_schedule *s) {
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
     pass_cost all = {0};
+    int rows = ng_schedule_rows(s);
     int64_t blocks = 0, folds = 0;
     ng_program_demand(p, s->keep, passes);
     for (int pass = 0; pass < p->passes; pass++) {
@@ -360,11 +369,11 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
         int copies = s->overlap == NG_OVERLAP_ALL ? p->passes : s->overlap && ends ? 2 : 1;
         all.each += size.each;
         all.once += size.once;
-        blocks += copies * rows_size(size, s->block);
-        folds += copies * s->block * fold_size(p, s, pass);
+        blocks += copies * rows_size(size, rows);
+        folds += copies * rows * fold_size(p, s, pass);
     }
-    if (s->block > 1 || s->overlap) blocks += rows_size(all, 1); /* what is left, row by row */
-    blocks = blocks / 2 + s->block * memory_size(p, s);
+    if (rows > 1 || s->overlap) blocks += rows_size(all, 1); /* what is left, row by row */
+    blocks = blocks / 2 + rows * memory_size(p, s);
     int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
         size += 3 * carried(p, s) * (s->overlap == NG_OVERLAP_ALL ? p->passes : 2);
@@ -443,6 +452,18 @@ static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     return NULL;
 }
 
+static const char *visit_problem(const ng_program *p, const ng_schedule *s) {
+    if (s->visit == NG_VISIT_BESIDE) return NULL;
+    if (s->block < 2) return "visit=tiles: rows that take turns are a block of more than one";
+    if (p->passes < 2) return "visit=tiles: the program has one pass";
+    if (p->width[p->passes - 1] <= NG_TILE) return "visit=tiles: the last pass is one tile";
+    if (uses(p, s, NG_REGS)) return "visit=tiles: not together with keep=regs";
+    if (s->overlap) return "visit=tiles: not together with overlap";
+    if (s->prefetch == NG_PREFETCH_NEXT)
+        return "visit=tiles: the next block does not stay in L1, prefetch=next gains nothing";
+    return NULL;
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -463,6 +484,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
     const char *why_overlap = overlap_problem(p, s);
     if (why_overlap) return why_overlap;
+    const char *why_visit = visit_problem(p, s);
+    if (why_visit) return why_visit;
     /* The plain schedule with the widest vectors is always legal, however long its code. */
     bool plain = s->block == 1 && !s->overlap && !uses(p, s, NG_REGS);
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;

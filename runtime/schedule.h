@@ -15,6 +15,7 @@ typedef enum ng_overlap {
     NG_OVERLAP_TWO
 } ng_overlap;
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
+typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES } ng_visit;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
 typedef struct ng_schedule {
@@ -24,6 +25,7 @@ typedef struct ng_schedule {
     int16_t prefetch;          /* ng_prefetch: of the next block's rows during the last pass */
     int16_t overlap;           /* ng_overlap: which passes of neighbouring blocks run together */
     int16_t layout;            /* ng_layout: which elements a register holds */
+    int16_t visit;             /* ng_visit: in which order the rows of a block are visited */
     uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
 } ng_schedule;
 
@@ -39,14 +41,15 @@ typedef struct ng_axis {
     const ng_axis_value *values; /* simplest first, ended by a NULL text */
     const char *help;
 } ng_axis;
-#define NG_AXIS_COUNT 7
+#define NG_AXIS_COUNT 8
 #define NG_AXES_WRITTEN 6 /* these are always written, later ones when not the simplest value */
 extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
 #define NG_MAX_TOGETHER 4 /* passes of overlap=all */
 #define NG_SCHEDULE_TEXT 160
 #define NG_SCRATCH_BYTES (64 * 1024)
-#define NG_SIZE_CAP 900 /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
+#define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
+#define NG_SIZE_CAP 900    /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
 
 /* Canonical text; NG_SCHEDULE_TEXT bytes. */
 void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);
@@ -76,6 +79,8 @@ size_t ng_schedule_alignment(const ng_program *program, const ng_schedule *sched
  * does). */
 bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
                          const ng_op *store);
+/* Rows of a block that the code spells out: all, or one and a loop over them. */
+int ng_schedule_rows(const ng_schedule *schedule);
 /* Estimated number of vector instructions in the code. */
 int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
 /* Vectors of the compute type worked on at a time: whole spans, and enough for a whole vector of

@@ -379,7 +379,8 @@ static ng_schedule random_schedule(maker *m) {
                      .store = (int16_t)below(m, 3),
                      .prefetch = (int16_t)below(m, 3),
                      .overlap = (int16_t)below(m, 4),
-                     .layout = (int16_t)below(m, 2)};
+                     .layout = (int16_t)below(m, 2),
+                     .visit = (int16_t)below(m, 2)};
     for (int j = 0; j < m->p.keeps; j++) s.keep[j] = (uint8_t)below(m, 4);
     return s;
 }

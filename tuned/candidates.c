@@ -42,7 +42,8 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
 
 /* Blocks of more rows than there are (or lie in an outer row, as a block does), prefetching or
  * overlapping with a next block that never comes, streaming what the next reader wants in cache,
- * vectors of a quarter of what there is: none can win. */
+ * turns where everything stays in L1, vectors of a quarter of what there is where memory does not
+ * set the pace: none can win. */
 static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
@@ -50,10 +51,10 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if (block > rows || (place->program->inner && (int64_t)block > place->program->inner))
         return false;
     if (place->whole_space) return true;
-    if (4 * s->vec <= isa->max_vec) return false;
+    if (4 * s->vec <= isa->max_vec && place->regime != NG_DRAM) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     if (s->overlap == NG_OVERLAP_ALL && rows < (size_t)place->program->passes * block) return false;
-    if (s->prefetch && place->regime == NG_L1) return false;
+    if ((s->prefetch || s->visit) && place->regime == NG_L1) return false;
     return big || s->store == NG_STORE_CACHED;
 }
 
@@ -145,7 +146,8 @@ normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         ng_schedule s = from[i];
-        s.overlap = 0;
+        s.overlap = NG_OVERLAP_NO;
+        s.visit = NG_VISIT_BESIDE;
         s.layout = NG_LAYOUT_LINEAR;
         memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
         if (!contains(place->program, out, kept, &s) && can_pay(place, isa, &s) &&
