@@ -266,8 +266,12 @@ static int point(const normgen_spec *spec, const ng_program *p, ng_store *store,
     double ns[SUBJECTS], lines, copy;
     normgen_spec_print(spec, text, sizeof text);
     ng_cpu_machine_text(cpu, machine);
-    ng_query query = {
-        .spec = text, .machine = machine, .regime = (int)regime, .slot = -1, .threads = 1};
+    ng_query query = {.spec = text,
+                      .machine = machine,
+                      .toolchain = ng_toolchain,
+                      .regime = (int)regime,
+                      .slot = -1,
+                      .threads = 1};
     if (ng_store_winners(store, &query, take, &w) != NORMGEN_OK) return failed();
     if (!w.has_kernel || !(w.has_limit || w.copy)) return 0; /* not tuned: nothing to explain */
     ng_place place = {.spec = spec,

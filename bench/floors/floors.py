@@ -76,6 +76,8 @@ def point(family, given, regimes, args, store):
     if family == "fusions" and len(rows) < len(regimes):
         tune(given, store, args.effort)
         rows = measure(family, given, regimes, store)
+    if len(rows) < len(regimes):
+        print("floors: no winners of this build at some regimes; ./dev bench reach first: %s" % given, file=sys.stderr)
     return rows
 
 
