@@ -91,7 +91,8 @@ static int at_least(ng_program *p, int x, double k) {
 
 /* |v| with the sign of x. */
 static int with_sign_of(ng_program *p, int x, int v) {
-    int sign = bits(p, p->compute == NORMGEN_F64 ? -0x1p63 : 0x1p31);
+    /* In the range of the signed integer of the size: targets differ beyond it. */
+    int sign = bits(p, p->compute == NORMGEN_F64 ? -0x1p63 : -0x1p31);
     return ng_put2(p, NG_OR, v, ng_put2(p, NG_AND, x, sign));
 }
 
