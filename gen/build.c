@@ -117,6 +117,17 @@ ng_v ng_opaque(const ng_build *g, ng_v v) {
 
 void ng_phi_add(ng_v phi, ng_v v, LLVMBasicBlockRef b) { LLVMAddIncoming(phi, &v, &b, 1); }
 
+void ng_branch_rarely(const ng_build *g, ng_v v_if, LLVMBasicBlockRef b_rare,
+                      LLVMBasicBlockRef b_usual) {
+    LLVMMetadataRef weights[3] = {LLVMMDStringInContext2(g->context, "branch_weights", 14),
+                                  LLVMValueAsMetadata(ng_i32(g, 1)),
+                                  LLVMValueAsMetadata(ng_i32(g, 1 << 20))};
+    ng_v v_branch = LLVMBuildCondBr(g->b, v_if, b_rare, b_usual);
+    LLVMMetadataRef node = LLVMMDNodeInContext2(g->context, weights, 3);
+    LLVMSetMetadata(v_branch, LLVMGetMDKindIDInContext(g->context, "prof", 4),
+                    LLVMMetadataAsValue(g->context, node));
+}
+
 void ng_loop_begin(const ng_build *g, ng_loop *loop, ng_v v_from, ng_v v_limit, int64_t step,
                    ng_v *carried, unsigned n) {
     *loop = (ng_loop){

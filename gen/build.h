@@ -73,6 +73,9 @@ static inline LLVMBasicBlockRef ng_block_here(const ng_build *g) {
 static inline void ng_block_start(const ng_build *g, LLVMBasicBlockRef b) {
     LLVMPositionBuilderAtEnd(g->b, b);
 }
+/* To b_rare if so, else to b_usual, whose code comes next. */
+void ng_branch_rarely(const ng_build *g, ng_v v_if, LLVMBasicBlockRef b_rare,
+                      LLVMBasicBlockRef b_usual);
 /* A phi of the given type in the current block with one incoming value. */
 ng_v ng_phi(const ng_build *g, ng_v v_first, LLVMBasicBlockRef b_first);
 /* The same integer, but nobody knows that it is: no instruction. What a loop counts with goes

@@ -6,8 +6,6 @@
 
 #include "types.h"
 
-#include <math.h>
-
 static ng_t vector_of(ng_t element, unsigned n) { return LLVMVectorType(element, n); }
 static ng_t floats(const ng_build *g, unsigned n) { return vector_of(g->t_float, n); }
 
@@ -15,48 +13,42 @@ ng_t ng_memory_type(const ng_build *g, int type, unsigned n) {
     return vector_of(LLVMIntTypeInContext(g->context, 8u * ng_types[type].bytes), n);
 }
 
-static ng_v real_of_float(const ng_lower *l, ng_v v) {
+ng_v ng_real_of_float(const ng_lower *l, ng_v v) {
     if (l->p->compute == NORMGEN_F32) return v;
     return LLVMBuildFPExt(l->g.b, v, vector_of(l->t_real, LLVMGetVectorSize(LLVMTypeOf(v))), "");
 }
 
-static ng_v float_of_real(const ng_lower *l, ng_v v) {
+ng_v ng_float_of_real(const ng_lower *l, ng_v v) {
     if (l->p->compute == NORMGEN_F32) return v;
     return LLVMBuildFPTrunc(l->g.b, v, floats(&l->g, LLVMGetVectorSize(LLVMTypeOf(v))), "");
 }
 
 /* An element type: from memory form to reals, and back. */
-typedef struct format format;
-struct format {
-    ng_v (*widen)(const ng_lower *l, const format *f, ng_v v_memory);
-    ng_v (*narrow)(const ng_lower *l, const format *f, ng_v v_real);
-    const char *pack;       /* instruction from words to saturated bytes */
-    double lowest, highest; /* of integers; highest also of floats of eight bits */
-    uint8_t mantissa;       /* bits of floats of eight bits */
-    int8_t exponent;        /* the smallest, of their normal numbers */
-    uint8_t special, nan;   /* codes: from here on no numbers; what NaN becomes */
-};
+typedef struct format {
+    ng_v (*widen)(const ng_lower *l, int type, ng_v v_memory);
+    ng_v (*narrow)(const ng_lower *l, int type, ng_v v_real);
+} format;
 
 static unsigned size_of(ng_v v) { return LLVMGetVectorSize(LLVMTypeOf(v)); }
 
-static ng_v from_f32(const ng_lower *l, const format *f, ng_v v) {
-    (void)f;
-    return real_of_float(l, ng_bitcast(&l->g, v, floats(&l->g, size_of(v))));
+static ng_v from_f32(const ng_lower *l, int type, ng_v v) {
+    (void)type;
+    return ng_real_of_float(l, ng_bitcast(&l->g, v, floats(&l->g, size_of(v))));
 }
-static ng_v to_f32(const ng_lower *l, const format *f, ng_v v) {
-    (void)f;
-    return ng_bitcast(&l->g, float_of_real(l, v), vector_of(l->g.t_i32, size_of(v)));
+static ng_v to_f32(const ng_lower *l, int type, ng_v v) {
+    (void)type;
+    return ng_bitcast(&l->g, ng_float_of_real(l, v), vector_of(l->g.t_i32, size_of(v)));
 }
 
-static ng_v from_f64(const ng_lower *l, const format *f, ng_v v) {
+static ng_v from_f64(const ng_lower *l, int type, ng_v v) {
     const ng_build *g = &l->g;
-    (void)f;
+    (void)type;
     v = ng_bitcast(g, v, vector_of(g->t_double, size_of(v)));
     return l->p->compute == NORMGEN_F64 ? v : LLVMBuildFPTrunc(g->b, v, floats(g, size_of(v)), "");
 }
-static ng_v to_f64(const ng_lower *l, const format *f, ng_v v) {
+static ng_v to_f64(const ng_lower *l, int type, ng_v v) {
     const ng_build *g = &l->g;
-    (void)f;
+    (void)type;
     if (l->p->compute == NORMGEN_F32)
         v = LLVMBuildFPExt(g->b, v, vector_of(g->t_double, size_of(v)), "");
     return ng_bitcast(g, v, vector_of(g->t_i64, size_of(v)));
@@ -84,13 +76,13 @@ static ng_v float_to_half(const ng_lower *l, ng_v v, unsigned n) {
     return LLVMBuildInsertElement(g->b, LLVMGetPoison(t), v, ng_i32(g, 0), "");
 }
 
-static ng_v from_f16(const ng_lower *l, const format *f, ng_v v) {
-    (void)f;
-    return real_of_float(l, half_to_float(l, v, size_of(v)));
+static ng_v from_f16(const ng_lower *l, int type, ng_v v) {
+    (void)type;
+    return ng_real_of_float(l, half_to_float(l, v, size_of(v)));
 }
-static ng_v to_f16(const ng_lower *l, const format *f, ng_v v) {
-    (void)f;
-    return float_to_half(l, float_of_real(l, v), size_of(v));
+static ng_v to_f16(const ng_lower *l, int type, ng_v v) {
+    (void)type;
+    return float_to_half(l, ng_float_of_real(l, v), size_of(v));
 }
 
 /* One shuffle with zeros, where extending and shifting would be two instructions for the same one
@@ -105,14 +97,14 @@ static ng_v bf16_by_shuffle(const ng_lower *l, ng_v v) {
     return ng_bitcast(g, v, vector_of(g->t_i32, n));
 }
 
-static ng_v from_bf16(const ng_lower *l, const format *f, ng_v v) {
+static ng_v from_bf16(const ng_lower *l, int type, ng_v v) {
     const ng_build *g = &l->g;
     ng_t t = vector_of(g->t_i32, size_of(v));
-    (void)f;
+    (void)type;
     ng_v v_shuffled = bf16_by_shuffle(l, v);
-    if (v_shuffled) return real_of_float(l, ng_bitcast(g, v_shuffled, floats(g, size_of(v))));
+    if (v_shuffled) return ng_real_of_float(l, ng_bitcast(g, v_shuffled, floats(g, size_of(v))));
     v = LLVMBuildShl(g->b, LLVMBuildZExt(g->b, v, t, ""), ng_int_const(t, 16), "");
-    return real_of_float(l, ng_bitcast(g, v, floats(g, size_of(v))));
+    return ng_real_of_float(l, ng_bitcast(g, v, floats(g, size_of(v))));
 }
 
 /* The same operations as ng_to_bf16 in types.h. */
@@ -162,140 +154,29 @@ static ng_v bf16_by_instruction(const ng_lower *l, ng_v v) {
     return NULL;
 }
 
-static ng_v to_bf16(const ng_lower *l, const format *f, ng_v v) {
-    (void)f;
-    v = float_of_real(l, v);
+static ng_v to_bf16(const ng_lower *l, int type, ng_v v) {
+    (void)type;
+    v = ng_float_of_real(l, v);
     ng_v v_native = l->isa->native_bf16 ? bf16_by_instruction(l, v) : NULL;
     return v_native ? v_native : bf16_by_integers(&l->g, v);
 }
 
-/* ---- eight bits ---- */
-
-/* Four vectors of integers to one of saturated bytes: packs work in quarters of a vector, so the
- * four-byte pieces that come out are put in order. NULL where no such instruction fits. */
-static ng_v pack_by_instruction(const ng_lower *l, const format *f, ng_v v) {
-    const ng_build *g = &l->g;
-    ng_v half[2], pair[2];
-    int order[16];
-    if (l->s->vec != 512 || size_of(v) != 64) return NULL;
-    for (unsigned i = 0; i < 2; i++) {
-        pair[0] = ng_subvector(g, v, 32 * i, 16);
-        pair[1] = ng_subvector(g, v, 32 * i + 16, 16);
-        half[i] = ng_intrinsic(g, "llvm.x86.avx512.packssdw.512", NULL, 0, pair, 2);
-    }
-    v = ng_intrinsic(g, f->pack, NULL, 0, half, 2);
-    for (int i = 0; i < 16; i++) order[i] = 4 * (i % 4) + i / 4;
-    v = ng_bitcast(g, v, vector_of(g->t_i32, 16));
-    return ng_bitcast(g, ng_shuffle(g, v, v, order, 16), vector_of(g->t_i8, 64));
-}
-
-/* The lowest value that is no number of the type needs no clamp before: the conversion makes the
- * lowest integer of whatever is too low for it, and the saturating pack the lowest of the type. */
-static ng_v saturated(const ng_lower *l, const format *f, ng_v v) {
-    const ng_build *g = &l->g;
-    ng_t t = LLVMTypeOf(v);
-    ng_v v_packed = pack_by_instruction(l, f, v);
-    if (v_packed) return v_packed;
-    ng_v low[2] = {v, ng_int_const(t, (uint64_t)(int64_t)f->lowest)};
-    ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t, 1, low, 2),
-                    ng_int_const(t, (uint64_t)(int64_t)f->highest)};
-    v = ng_intrinsic(g, "llvm.smin", &t, 1, high, 2);
-    return LLVMBuildTrunc(g->b, v, vector_of(g->t_i8, size_of(v)), "");
-}
-
-/* Integers: NaN becomes 0; clamped, then to nearest even. */
-static ng_v to_integer(const ng_lower *l, const format *f, ng_v v) {
-    const ng_build *g = &l->g;
-    ng_t t = LLVMTypeOf(v), types[2] = {vector_of(g->t_i32, size_of(v)), t};
-    ng_v v_number = LLVMBuildFCmp(g->b, LLVMRealORD, v, v, "");
-    ng_v v_high = ng_real_const(t, f->highest);
-    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v, v_high, ""), v, v_high, "");
-    v = LLVMBuildSelect(g->b, v_number, v, LLVMConstNull(t), "");
-    return saturated(l, f, ng_intrinsic(g, "llvm.lrint", types, 2, &v, 1));
-}
-
-static ng_v from_integer(const ng_lower *l, const format *f, ng_v v) {
-    unsigned n = size_of(v);
-    ng_t t_int = vector_of(l->g.t_i32, n);
-    v = f->lowest < 0 ? LLVMBuildSExt(l->g.b, v, t_int, "") : LLVMBuildZExt(l->g.b, v, t_int, "");
-    return LLVMBuildSIToFP(l->g.b, v, vector_of(l->t_real, n), "");
-}
-
-/* Floats of eight bits. Adding 2^(e+23-mantissa) to a magnitude of exponent e puts its last bit at
- * the last bit of the f32 sum, which rounds to nearest even; e stops at the smallest exponent, so
- * subnormals need nothing else. The sum's bits less those of the power count units of the last
- * place; the exponents below e are worth 2^mantissa units each. */
-static ng_v to_minifloat(const ng_lower *l, const format *f, ng_v v) {
-    const ng_build *g = &l->g;
-    v = float_of_real(l, v);
-    unsigned n = size_of(v);
-    ng_t t = vector_of(g->t_i32, n);
-    uint32_t drop = 23 - f->mantissa, least = (uint32_t)(127 + f->exponent) << 23;
-    ng_v v_bits = ng_bitcast(g, v, t);
-    ng_v v_size = LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x7fffffff), "");
-    ng_v most[2] = {v_size, ng_int_const(t, ng_bits32((float)f->highest))};
-    ng_v v_m = ng_intrinsic(g, "llvm.umin", &t, 1, most, 2);
-    ng_v from[2] = {v_m, ng_int_const(t, least)};
-    ng_v v_e = LLVMBuildAnd(g->b, ng_intrinsic(g, "llvm.umax", &t, 1, from, 2),
-                            ng_int_const(t, 0x7f800000), "");
-    ng_v v_power = LLVMBuildAdd(g->b, v_e, ng_int_const(t, drop << 23), "");
-    ng_v v_sum = LLVMBuildFAdd(g->b, ng_bitcast(g, v_m, floats(g, n)),
-                               ng_bitcast(g, v_power, floats(g, n)), "");
-    ng_v v_units = LLVMBuildSub(g->b, ng_bitcast(g, v_sum, t), v_power, "");
-    ng_v v_below = LLVMBuildLShr(g->b, LLVMBuildSub(g->b, v_e, ng_int_const(t, least), ""),
-                                 ng_int_const(t, drop), "");
-    ng_v v_code = LLVMBuildAdd(g->b, v_units, v_below, "");
-    ng_v v_nan = LLVMBuildFCmp(g->b, LLVMRealUNO, v, v, "");
-    v_code = LLVMBuildSelect(g->b, v_nan, ng_int_const(t, f->nan), v_code, "");
-    ng_v v_sign = LLVMBuildAnd(g->b, LLVMBuildLShr(g->b, v_bits, ng_int_const(t, 24), ""),
-                               ng_int_const(t, 0x80), "");
-    return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, v_code, v_sign, ""), vector_of(g->t_i8, n), "");
-}
-
-/* The exponent is moved by a multiplication with a power of two; codes from the format's `special`
- * on are infinities and NaN. */
-static ng_v from_minifloat(const ng_lower *l, const format *f, ng_v v) {
-    const ng_build *g = &l->g;
-    unsigned n = size_of(v);
-    ng_t t = vector_of(g->t_i32, n);
-    ng_v v_bits = LLVMBuildZExt(g->b, v, t, "");
-    ng_v v_code = LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x7f), "");
-    ng_v v_size = LLVMBuildShl(g->b, v_code, ng_int_const(t, 23 - f->mantissa), "");
-    ng_v v_number = LLVMBuildFMul(g->b, ng_bitcast(g, v_size, floats(g, n)),
-                                  ng_real_const(floats(g, n), ldexp(1, 126 + f->exponent)), "");
-    ng_v v_special = LLVMBuildOr(g->b, v_size, ng_int_const(t, 0x7f800000), "");
-    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntUGE, v_code, ng_int_const(t, f->special), "");
-    v_size = LLVMBuildSelect(g->b, v_is, v_special, ng_bitcast(g, v_number, t), "");
-    ng_v v_sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x80), ""),
-                               ng_int_const(t, 24), "");
-    return real_of_float(l, ng_bitcast(g, LLVMBuildOr(g->b, v_size, v_sign, ""), floats(g, n)));
-}
-
 /* ---- the types ---- */
 
-/* How a type is made from floats or reals and back, and what those functions need to know. */
 static const format formats[NG_TYPE_COUNT] = {
-    [NORMGEN_F32] = {.widen = from_f32, .narrow = to_f32},
-    [NORMGEN_F64] = {.widen = from_f64, .narrow = to_f64},
-    [NORMGEN_BF16] = {.widen = from_bf16, .narrow = to_bf16},
-    [NORMGEN_F16] = {.widen = from_f16, .narrow = to_f16},
-    [NORMGEN_I8] = {from_integer, to_integer, .pack = "llvm.x86.avx512.packsswb.512",
-                    .lowest = -128, .highest = 127},
-    [NORMGEN_U8] = {from_integer, to_integer, .pack = "llvm.x86.avx512.packuswb.512", .lowest = 0,
-                    .highest = 255},
-    [NORMGEN_E4M3] = {from_minifloat, to_minifloat, .highest = 448, .mantissa = 3, .exponent = -6,
-                      .special = 0x7f, .nan = 0x7f},
-    [NORMGEN_E5M2] = {from_minifloat, to_minifloat, .highest = 57344, .mantissa = 2,
-                      .exponent = -14, .special = 0x7c, .nan = 0x7e},
+    [NORMGEN_F32] = {from_f32, to_f32},
+    [NORMGEN_F64] = {from_f64, to_f64},
+    [NORMGEN_BF16] = {from_bf16, to_bf16},
+    [NORMGEN_F16] = {from_f16, to_f16},
+    [NORMGEN_I8] = {ng_widen_integers, ng_narrow_integers},
+    [NORMGEN_U8] = {ng_widen_integers, ng_narrow_integers},
+    [NORMGEN_E4M3] = {ng_widen_minifloats, ng_narrow_minifloats},
+    [NORMGEN_E5M2] = {ng_widen_minifloats, ng_narrow_minifloats},
 };
 
-ng_v ng_widen(const ng_lower *l, int type, ng_v v) {
-    return formats[type].widen(l, &formats[type], v);
-}
+ng_v ng_widen(const ng_lower *l, int type, ng_v v) { return formats[type].widen(l, type, v); }
 
-ng_v ng_narrow(const ng_lower *l, int type, ng_v v) {
-    return formats[type].narrow(l, &formats[type], v);
-}
+ng_v ng_narrow(const ng_lower *l, int type, ng_v v) { return formats[type].narrow(l, type, v); }
 
 /* ---- several vectors ---- */
 
@@ -306,6 +187,7 @@ int ng_load_group(const ng_lower *l) { return even_odd(l) ? 2 : 1; }
 int ng_store_group(const ng_lower *l, int type) {
     int group = l->real_bytes / ng_types[type].bytes;
     if (even_odd(l)) return 2;
+    if (ng_type_is_integer(type)) group *= 2; /* looked at together: see bytes.c */
     return group < 1 ? 1 : group;
 }
 
@@ -350,13 +232,22 @@ void ng_widen_group(const ng_lower *l, int type, ng_v v_memory, unsigned n, ng_v
     }
 }
 
-ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n) {
+static ng_v narrow_group(const ng_lower *l, int type, ng_v (*narrow)(const ng_lower *, int, ng_v),
+                         const ng_v *v, unsigned n) {
     const ng_build *g = &l->g;
     ng_v v_all = ng_concat_all(g, v, n);
-    if (!even_odd(l)) return ng_narrow(l, type, v_all);
+    if (!even_odd(l)) return narrow(l, type, v_all);
     /* The shuffle goes where the elements are narrower. */
-    if (ng_types[type].bytes < l->real_bytes) return interleave(g, ng_narrow(l, type, v_all));
-    return ng_narrow(l, type, interleave(g, v_all));
+    if (ng_types[type].bytes < l->real_bytes) return interleave(g, narrow(l, type, v_all));
+    return narrow(l, type, interleave(g, v_all));
+}
+
+ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n) {
+    return narrow_group(l, type, ng_narrow, v, n);
+}
+
+ng_v ng_truncate_group(const ng_lower *l, int type, const ng_v *v, unsigned n) {
+    return narrow_group(l, type, ng_truncate_integers, v, n);
 }
 
 /* ---- parts of vectors ---- */

@@ -109,6 +109,20 @@ ng_v ng_rint(const ng_lower *l, ng_v v) {
     return ng_bitcast(g, LLVMBuildOr(g->b, v_whole, v_sign, ""), t);
 }
 
+/* What rint took away from zero goes back. */
+ng_v ng_trunc(const ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v), t_bits = LLVMVectorType(g->t_i32, ng_vector_size(t));
+    if (l->isa->fma) return ng_intrinsic(g, "llvm.trunc", &t, 1, &v, 1);
+    ng_v v_size = ng_bitcast(g, masked_bits(g, ng_bitcast(g, v, t_bits), 0x7fffffff), t);
+    ng_v v_whole = ng_rint(l, v_size);
+    ng_v v_over = LLVMBuildFCmp(g->b, LLVMRealOLT, v_size, v_whole, "");
+    ng_v v_less = LLVMBuildFSub(g->b, v_whole, ng_real_const(t, 1), "");
+    v_whole = ng_bitcast(g, select_bits(g, v_over, v_less, v_whole), t_bits);
+    ng_v v_sign = masked_bits(g, ng_bitcast(g, v, t_bits), 0x80000000u);
+    return ng_bitcast(g, LLVMBuildOr(g->b, v_whole, v_sign, ""), t);
+}
+
 /* ---- f16: the same operations as in types.h ---- */
 
 static ng_v half_to_float(const ng_build *g, ng_v *a) {

@@ -3,10 +3,12 @@
  *   lower.c    the function: blocks of rows, addressing, overlap
  *   tiles.c    blocks whose rows take turns
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
+ *   ahead.c    a pass whose elements wait for their group, one slice ahead
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
  *   spans.c    operations that look at other elements of the slice
  *   reduce.c   accumulators, the binary counter over segments, the fold over lanes
  *   convert.c  memory types to and from the compute type
+ *   bytes.c    those of eight bits
  *   expand.c   what a level without FMA and F16C spells out
  *   move.c     the limit
  * None of them knows what a program means. */
@@ -99,6 +101,12 @@ void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count)
 /* tiles.c: blocks with visit=tiles from a position on, until no row is left. */
 void ng_tiled_blocks(ng_lower *l, ng_rows *rows, ng_position at);
 
+/* Prefetches what lies at the slice's place in the row to come. */
+void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s);
+
+/* ahead.c: a pass without reductions over whole slices, `count` elements, at least two slices. */
+void ng_run_ahead(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count);
+
 /* values.c */
 typedef struct ng_values {
     ng_lower *l;
@@ -141,6 +149,9 @@ void ng_groups_find(ng_lower *l);
 bool ng_spans(const ng_lower *l, int i);
 /* Values of such an operation for a row. */
 void ng_span_value(ng_values *e, int i, int row, ng_v *out);
+/* Whether a pass computes such values; and those that it needs, of a slice. */
+bool ng_waits_for_groups(const ng_lower *l, const ng_work *work);
+void ng_evaluate_groups(ng_values *e, int row);
 /* The value of each group of `per` elements of the slice, in a vector that may be longer. */
 ng_v ng_group_values(ng_values *e, int i, int row, int64_t per);
 
@@ -182,6 +193,8 @@ ng_v ng_narrow(const ng_lower *l, int type, ng_v v_real);
  * vector. With layout=evenodd n is 2: the even elements, then the odd ones. */
 void ng_widen_group(const ng_lower *l, int type, ng_v v_memory, unsigned n, ng_v *out);
 ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n);
+/* The same of the vectors after ng_trunc; only to integers. */
+ng_v ng_truncate_group(const ng_lower *l, int type, const ng_v *v, unsigned n);
 /* Vectors that are loaded together (whole ones only). */
 int ng_load_group(const ng_lower *l);
 /* Vectors that are narrowed to one full vector of the type, or that the layout keeps together. */
@@ -192,11 +205,24 @@ void ng_store_partial(const ng_lower *l, int type, ng_v v_memory, ng_v v_ptr, un
 /* A whole vector that goes past the caches. */
 void ng_store_stream(ng_lower *l, ng_v v_memory, ng_v v_ptr);
 
+/* <n x float> and <n x real>. */
+ng_v ng_real_of_float(const ng_lower *l, ng_v v);
+ng_v ng_float_of_real(const ng_lower *l, ng_v v);
+
+/* bytes.c: as ng_widen and ng_narrow; truncate: the same bits as of the value after ng_trunc. */
+ng_v ng_widen_integers(const ng_lower *l, int type, ng_v v_memory);
+ng_v ng_narrow_integers(const ng_lower *l, int type, ng_v v_real);
+ng_v ng_truncate_integers(const ng_lower *l, int type, ng_v v_real);
+ng_v ng_widen_minifloats(const ng_lower *l, int type, ng_v v_memory);
+ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v_real);
+
 /* expand.c */
 /* a[0] * a[1] + a[2], rounded once; without FMA only for f32. */
 ng_v ng_fma(const ng_lower *l, ng_v *a);
 /* To the nearest integer, ties to even; without SSE4.1 only for f32. */
 ng_v ng_rint(const ng_lower *l, ng_v v);
+/* To the next integer towards zero. */
+ng_v ng_trunc(const ng_lower *l, ng_v v);
 /* <n x i16> of f16 to <n x float> and back. */
 ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v);
 ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);

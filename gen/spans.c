@@ -100,6 +100,21 @@ static void spread(ng_values *e, ng_v v, int group, ng_v *out) {
                           : ng_broadcast(&l->g, v, (unsigned)(k / each), (unsigned)l->vector);
 }
 
+static bool is_group_value(const ng_lower *l, int i, int pass) {
+    return l->p->op[i].code != NG_STORE && l->group[i] > 1 && l->passes[i] >> pass & 1;
+}
+
+bool ng_waits_for_groups(const ng_lower *l, const ng_work *work) {
+    for (int i = 0; i < l->p->ops && !l->limit; i++)
+        if (is_group_value(l, i, work->pass)) return true;
+    return false;
+}
+
+void ng_evaluate_groups(ng_values *e, int row) {
+    for (int i = 0; i < e->l->p->ops; i++)
+        if (is_group_value(e->l, i, e->work->pass)) group_value(e, i, row);
+}
+
 /* ---- other elements of the row ---- */
 
 /* Element j of the slice is element from[j] of v; any, where that is negative. */

@@ -30,12 +30,11 @@ static int64_t step_of(const ng_lower *l) {
 
 /* ---- one slice ---- */
 
-/* Prefetches what lies at the slice's place in the rows to come; `at` says which lines are new. */
-static void prefetch(sweep *w, const ng_work *work, int row, const ng_slice *s, int64_t elements) {
-    ng_lower *l = w->l;
+void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s) {
+    int64_t elements = ng_slice_elements(l, s);
     const ng_build *g = &l->g;
     int nearness = l->s->prefetch == NG_PREFETCH_NEXT ? 3 : 2; /* all caches, or from L2 on */
-    for (int i = 0; i < l->p->streams; i++) {
+    for (int i = 0; work->prefetch && i < l->p->streams; i++) {
         const ng_stream *stream = &l->p->stream[i];
         if (stream->out || !ng_stream_moves(stream)) continue;
         for (int64_t byte = 0; byte < elements * ng_types[stream->type].bytes; byte += LINE) {
@@ -90,8 +89,7 @@ static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
          * of the speed from memory. */
         for (int index = 0; index < w->works; index++) {
             ng_values_begin(&e[index], l, &w->work[index], s);
-            for (int row = 0; row < rows && w->work[index].prefetch; row++)
-                prefetch(w, &w->work[index], row, &s, n);
+            for (int row = 0; row < rows; row++) ng_prefetch_slice(l, &w->work[index], row, &s);
         }
         for (int row = 0, to; row < rows; row = to) {
             to = row + together < rows ? row + together : rows;
@@ -119,7 +117,9 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
         elements_at(w, v_from, 0, count);
         return;
     }
-    if (whole) {
+    if (w->works == 1 && !w->r.n && ng_waits_for_groups(w->l, w->work) && whole > step) {
+        ng_run_ahead(w->l, w->work, v_from, whole);
+    } else if (whole) {
         ng_loop loop;
         ng_v v_end = LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), "");
         ng_loop_begin(g, &loop, v_from, v_end, step, w->r.acc, w->r.total);

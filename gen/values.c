@@ -41,6 +41,7 @@ ng_v ng_arithmetic(const ng_lower *l, const ng_op *op, ng_t t, ng_v *a) {
     case NG_SQRT: return ng_intrinsic(g, "llvm.sqrt", &t, 1, a, 1);
     case NG_NEG: return LLVMBuildFNeg(g->b, a[0], "");
     case NG_RINT: return ng_rint(l, a[0]);
+    case NG_TRUNC: return ng_trunc(l, a[0]);
     case NG_ABS: return ng_intrinsic(g, "llvm.fabs", &t, 1, a, 1);
     case NG_AND: return real_of(l, LLVMBuildAnd(g->b, v_a, v_b, ""));
     case NG_OR: return real_of(l, LLVMBuildOr(g->b, v_a, v_b, ""));
@@ -280,6 +281,8 @@ static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v
     if (packed && op->type == store->type && packed[k] &&
         LLVMGetVectorSize(LLVMTypeOf(packed[k])) == elements)
         return packed[k];
+    if (op->code == NG_TRUNC && ng_type_is_integer(store->type)) /* converting truncates as well */
+        return ng_truncate_group(e->l, store->type, ng_value(e, op->a[0], row) + k, (unsigned)n);
     return ng_narrow_group(e->l, store->type, v + k, (unsigned)n);
 }
 
@@ -344,11 +347,17 @@ static void store_groups(ng_values *e, const ng_op *op, int row) {
     }
 }
 
+/* Several blocks are narrowed together. */
 static void store_blocks(ng_values *e, const ng_op *op, int row, const ng_v *v) {
-    int64_t each = e->l->p->stream[op->stream].block;
-    int vectors = (int)(each / e->l->vector);
-    for (int k = 0; k < e->slice.vectors; k += vectors)
-        store_whole(e, op, row, k, k + vectors, field_address(e, op, row, k / vectors), v);
+    unsigned each = e->l->p->stream[op->stream].block;
+    int vectors = (int)each / e->l->vector, group = ng_store_group(e->l, op->type), n;
+    for (int k = 0; k < e->slice.vectors; k += n) {
+        n = group_at(k, e->slice.vectors, group < vectors ? vectors : group);
+        ng_v v_memory = memory_form(e, op, row, v, k, n);
+        for (int i = 0; i < n / vectors; i++)
+            ng_store(&e->l->g, ng_subvector(&e->l->g, v_memory, (unsigned)i * each, each),
+                     field_address(e, op, row, k / vectors + i), 1);
+    }
 }
 
 static void store_value(ng_values *e, const ng_op *op, int row) {

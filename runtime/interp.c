@@ -30,6 +30,7 @@ enum {
 #define FMA fmaf
 #define SQRT sqrtf
 #define RINT rintf
+#define TRUNC truncf
 #include "interp_body.h"
 #undef REAL
 #undef UINT
@@ -38,6 +39,7 @@ enum {
 #undef FMA
 #undef SQRT
 #undef RINT
+#undef TRUNC
 
 #define REAL double
 #define UINT uint64_t
@@ -46,6 +48,7 @@ enum {
 #define FMA fma
 #define SQRT sqrt
 #define RINT rint
+#define TRUNC trunc
 #include "interp_body.h"
 
 void NG_INTERP(const ng_program *program, const normgen_bound_args *args, size_t first,

@@ -149,6 +149,7 @@ static void NAME(apply)(const ng_op *op, const REAL *const o[4], size_t n, REAL 
     case NG_NEG: EACH(-a[i]);
     case NG_SELLT: EACH(a[i] < b[i] ? c[i] : d[i]);
     case NG_RINT: EACH(RINT(a[i]));
+    case NG_TRUNC: EACH(TRUNC(a[i]));
     case NG_ABS: EACH(NAME(real)(BITS(a[i]) << 1 >> 1));
     case NG_AND: EACH(NAME(real)(BITS(a[i]) & BITS(b[i])));
     case NG_OR: EACH(NAME(real)(BITS(a[i]) | BITS(b[i])));

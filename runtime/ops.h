@@ -37,7 +37,9 @@ int ng_put_one_plus_exp_neg(ng_program *p, int x); /* 1 + exp(-x) */
 int ng_put_tanh(ng_program *p, int x);
 int ng_put_erf(ng_program *p, int x);
 
-/* quantize.c: appends what turns the value v into the spec's y and hands the stores to `later`,
+/* quantize.c: to the nearest integer, ties away from zero. */
+int ng_put_half_away(ng_program *p, int v);
+/* Appends what turns the value v into the spec's y and hands the stores to `later`,
  * which the caller appends when all values are made. */
 #define NG_MAX_STORES 8
 typedef struct ng_stores {

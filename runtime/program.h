@@ -22,7 +22,8 @@
  *          before anything is written to the row
  * CONST    k rounded to the compute type          BITS   the integer k as a bit pattern
  * SELLT    a < b ? c : d                          ISELLT the same for the bits as signed integers
- * RINT     to the nearest integer, ties to even   ABS    the sign bit cleared
+ * RINT     to the nearest integer, ties to even   TRUNC  to the next integer towards zero
+ * ABS      the sign bit cleared
  * ROUND    to element type `type` and back: f32, bf16 or f16 (what else y may be is rounded by its
  *          store alone)
  * SHL SHR  the bits shifted by k (SHR: zeros in)  IADD ISUB  on the bits, wrapping
@@ -49,9 +50,13 @@
     X(SUB, 2)                                                                                      \
     X(MUL, 2)                                                                                      \
     X(DIV, 2)                                                                                      \
-    X(FMA, 3) X(SQRT, 1) X(NEG, 1) X(SELLT, 4) X(ROUND, 1) X(SHL, 1) X(SHR, 1) X(IADD, 2)          \
-        X(ISUB, 2) X(ISELLT, 4) X(RINT, 1) X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2) X(GAMAX, 1)      \
-            X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1) X(SUM, 1) X(DOT, 2) X(AMAX, 1) X(STORE, 1)
+    X(FMA, 3)                                                                                      \
+    X(SQRT, 1)                                                                                     \
+    X(NEG, 1)                                                                                      \
+    X(SELLT, 4)                                                                                    \
+    X(ROUND, 1) X(SHL, 1) X(SHR, 1) X(IADD, 2) X(ISUB, 2) X(ISELLT, 4) X(RINT, 1) X(TRUNC, 1)      \
+        X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2) X(GAMAX, 1) X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1) \
+            X(SUM, 1) X(DOT, 2) X(AMAX, 1) X(STORE, 1)
 
 typedef enum ng_code {
 #define X(name, operands) NG_##name,

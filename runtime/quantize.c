@@ -18,12 +18,15 @@ static int inverse(ng_program *p, int a, double k) {
     return ng_put4(p, NG_ISELLT, zero, a, f, zero);
 }
 
-/* Round half away from zero: a tie that rint has taken downwards goes up. */
-static int half_away(ng_program *p, int v) {
-    int a = ng_put1(p, NG_ABS, v), t = ng_put1(p, NG_RINT, a);
-    int up = ng_put2(p, NG_ADD, t, ng_put_again(p, NG_CONST, 1));
-    int r = ng_put4(p, NG_SELLT, ng_put2(p, NG_SUB, a, t), ng_put_again(p, NG_CONST, 0.5), t, up);
-    return ng_put4(p, NG_SELLT, v, ng_put_again(p, NG_CONST, 0), ng_put1(p, NG_NEG, r), r);
+/* Round half away from zero: towards zero after the largest number below 0.5 has been added to the
+ * magnitude. What lies below a tie by its last bit or more stays below the next integer; of a tie
+ * the sum is less than half of a last bit below that integer (of 0.5 itself half of one, and 1 is
+ * even), so it is rounded to it. */
+int ng_put_half_away(ng_program *p, int v) {
+    double below = p->compute == NORMGEN_F64 ? 0x1.fffffffffffffp-2 : 0x1.fffffep-2;
+    int sign = ng_put2(p, NG_AND, v, ng_put_again(p, NG_CONST, -0.0));
+    int half = ng_put2(p, NG_OR, sign, ng_put_again(p, NG_CONST, below));
+    return ng_put1(p, NG_TRUNC, ng_put2(p, NG_ADD, v, half));
 }
 
 /* What a store as i8 makes of v, as a value: its sum must be that of the codes. */
@@ -48,10 +51,10 @@ static void blocks(ng_program *p, int format, int v, ng_stores *later) {
     int block = ng_types[format].block, head = ng_types[format].block_bytes - block;
     int a = ng_put_group(p, NG_GAMAX, v, block);
     int d = ng_put2(p, NG_DIV, a, ng_put_again(p, NG_CONST, 127));
-    int code = half_away(p, ng_put2(p, NG_MUL, v, inverse(p, d, 1)));
+    int code = ng_put_half_away(p, ng_put2(p, NG_MUL, v, inverse(p, d, 1)));
     field(later, format, NORMGEN_F16, d, block, 0);
     if (format == NORMGEN_Q8_1) {
-        code = saturated(p, code);
+        code = saturated(p, ng_put2(p, NG_ADD, code, ng_put_again(p, NG_CONST, 0))); /* no -0 */
         int sum = ng_put_group(p, NG_GSUM, code, block);
         field(later, format, NORMGEN_F16, ng_put2(p, NG_MUL, sum, d), block, 2);
     }

@@ -223,16 +223,25 @@ normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_sched
 
 enum {
     SUMS_TOGETHER = 16, /* vectors: half of the registers of the widest ISA levels */
-    SHORT_ROW = 8       /* vectors of a row that is one slice: no loop, its weight in registers */
+    SHORT_ROW = 8,      /* vectors of a row that is one slice: no loop, its weight in registers */
+    GROUPED = 8         /* vectors of a slice that has groups to fold */
 };
 
 int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
     return s->vec / 8 / ng_types[p->compute].bytes;
 }
 
+static bool folds_groups(const ng_program *p) {
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_GAMAX || p->op[i].code == NG_GSUM) return true;
+    return false;
+}
+
 int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), slice = (p->span + vector - 1) / vector;
     if (slice < 4) slice = 4;
+    /* Groups of one slice share the shuffles of their folds, and wait for them together. */
+    while (folds_groups(p) && slice < GROUPED) slice *= 2;
     if (p->hidden <= SHORT_ROW * vector) slice = (int)((p->hidden + vector - 1) / vector);
     for (int i = 0; i < p->ops; i++) {
         int each = ng_types[p->op[i].type].bytes;
@@ -268,6 +277,19 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
 
 int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
 
+/* Whether the operation only combines what groups (and rows) have one value of: it is done once for
+ * the groups of a slice. */
+static bool of_groups(const ng_program *p, const ng_op *op) {
+    bool groups = false;
+    for (int j = 0; j < ng_op_operands(op); j++) {
+        const ng_op *a = &p->op[op->a[j]];
+        bool folds = a->code == NG_GAMAX || a->code == NG_GSUM;
+        if (!a->scalar && !folds && !of_groups(p, a)) return false;
+        groups = groups || !a->scalar;
+    }
+    return groups;
+}
+
 /* Half instructions for one vector in a pass: each operation that the pass computes, and its
  * stores; for each row of a block, and once for all of them. A rotation of halves finds its
  * partners in other registers. */
@@ -286,7 +308,7 @@ static int64_t op_size(const ng_schedule *s, const ng_op *op) {
     int bytes = ng_types[op->type].bytes;
     if (turns && op->pairing == NG_HALVES) return 0;
     if ((!load && !store && op->code != NG_ROUND) || bytes > 2) return 2;
-    if (bytes == 1) return store ? 10 : 6;
+    if (bytes == 1) return !store ? 6 : ng_type_is_integer(op->type) ? 10 : 24;
     if (s->layout == NG_LAYOUT_EVENODD) return op->code == NG_ROUND ? 5 : 3;
     return load ? 4 : store ? 3 : 6;
 }
@@ -301,9 +323,11 @@ static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
 static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
                            int pass) {
     pass_cost size = {.each = 2};
+    bool grouped = folds_groups(p);
     for (int i = 0; i < p->ops; i++) {
         const ng_op *op = &p->op[i];
         bool reduces_here = ng_op_reduces(op) && op->level - 1 == pass;
+        if (grouped && of_groups(p, op)) continue;
         if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
                                  : reduces_here || (!op->scalar && passes[i] >> pass & 1))
             *(alike(p, op) ? &size.once : &size.each) += op_size(s, op);
@@ -362,6 +386,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     pass_cost all = {0};
     int rows = ng_schedule_rows(s);
     int64_t blocks = 0, folds = 0;
+    bool grouped = folds_groups(p), more = rows > 1 || s->overlap;
     ng_program_demand(p, s->keep, passes);
     for (int pass = 0; pass < p->passes; pass++) {
         pass_cost size = pass_size(p, s, passes, pass);
@@ -370,9 +395,12 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
         all.each += size.each;
         all.once += size.once;
         blocks += copies * rows_size(size, rows);
+        if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
+            blocks +=
+                (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
         folds += copies * rows * fold_size(p, s, pass);
     }
-    if (rows > 1 || s->overlap) blocks += rows_size(all, 1); /* what is left, row by row */
+    if (more) blocks += rows_size(all, 1); /* what is left, row by row */
     blocks = blocks / 2 + rows * memory_size(p, s);
     int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */

@@ -51,6 +51,8 @@ int ng_type_runs(int type, ng_field_run runs[NG_MAX_RUNS]);
 /* Whether every value of `inner` is a value of `outer`, so that rounding to `outer` and back
  * changes nothing. Both are element types. */
 bool ng_type_holds(int outer, int inner);
+/* i8 and u8. */
+static inline bool ng_type_is_integer(int type) { return type == NORMGEN_I8 || type == NORMGEN_U8; }
 static inline bool ng_type_is_float(int type) { return type >= NORMGEN_F32 && type <= NORMGEN_F16; }
 
 /* Names the bits of a float, and back. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exp, tanh and erf as the interpreter computes them: their bits against docs/numerics.md written
- * out again, their errors against libm in more precision. --all: all 2^32 floats. */
+/* exp, tanh, erf and round half away as the interpreter computes them: their bits against
+ * docs/numerics.md written out again, their errors against libm in more precision. --all: all 2^32
+ * floats. */
 #include "cpu.h"
 #include "interp.h"
 #include "ops.h"
@@ -43,6 +44,7 @@ static const function functions[] = {
     {"erf", ng_put_erf, naive_erf_f32, naive_erf_f64, erf, erfl, 1.25, 1.25},
     {"1 + exp(-x)", ng_put_one_plus_exp_neg, naive_divisor_f32, naive_divisor_f64, divisor,
      divisorl, 1.52, 1.75},
+    {"round half away", ng_put_half_away, roundf, round, round, roundl, 0, 0},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -184,6 +186,28 @@ START_TEST(ends_are_exact) {
 }
 END_TEST
 
+/* Ties and their neighbours, which a sample of all floats hardly meets. */
+START_TEST(ties_go_away_from_zero) {
+    const function f = {.put = ng_put_half_away};
+    static float x[CHUNK], y[CHUNK];
+    static double x64[CHUNK], y64[CHUNK];
+    ng_program p;
+    for (int i = 0; i < CHUNK; i++) {
+        double tie = (i / 3 % 2 ? -1 : 1) * (i / 6 % 512 + 0.5) * ldexp(1, i / 3072 * 14);
+        x[i] = i % 3 ? nextafterf((float)tie, i % 3 == 1 ? 0 : INFINITY) : (float)tie;
+        x64[i] = i % 3 ? nextafter(tie, i % 3 == 1 ? 0 : (double)INFINITY) : tie;
+    }
+    build(&p, &f, NORMGEN_F32);
+    evaluate(&p, x, y);
+    build(&p, &f, NORMGEN_F64);
+    evaluate(&p, x64, y64);
+    for (int i = 0; i < CHUNK; i++) {
+        REQUIRE(ng_bits32(y[i]) == ng_bits32(roundf(x[i])), "%a: %a", (double)x[i], (double)y[i]);
+        REQUIRE(ng_bits64(y64[i]) == ng_bits64(round(x64[i])), "%a: %a", x64[i], y64[i]);
+    }
+}
+END_TEST
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "--all") == 0) step = 1;
     Suite *s = suite_create("functions");
@@ -192,6 +216,7 @@ int main(int argc, char **argv) {
     tcase_add_loop_test(t, floats_are_within_their_bound, 0, FUNCTIONS);
     tcase_add_loop_test(t, doubles_are_within_their_bound, 0, FUNCTIONS);
     tcase_add_test(t, ends_are_exact);
+    tcase_add_test(t, ties_go_away_from_zero);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -101,8 +101,8 @@ static void arithmetic(maker *m) {
 }
 
 static void on_bits(maker *m) {
-    static const ng_code codes[] = {NG_AND, NG_OR, NG_XOR, NG_ABS, NG_RINT, NG_NEG};
-    int c = below(m, 6), a = pick(m, &m->clean),
+    static const ng_code codes[] = {NG_AND, NG_OR, NG_XOR, NG_ABS, NG_RINT, NG_TRUNC, NG_NEG};
+    int c = below(m, 7), a = pick(m, &m->clean),
         i = push(m, codes[c], a, pick(m, &m->clean), -1, -1);
     note(&m->elems, i);
     if (c >= 3) note(&m->clean, i);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Element types of eight bits: integers, which saturate, and floats. What is rare (a NaN, or more
+ * than an integer of 32 bits holds) is looked for in all vectors at once and computed out of line.
+ */
+#include "lower.h"
+
+#include "types.h"
+
+#include <math.h>
+
+static ng_t vector_of(ng_t element, unsigned n) { return LLVMVectorType(element, n); }
+static unsigned size_of(ng_v v) { return LLVMGetVectorSize(LLVMTypeOf(v)); }
+
+/* ---- integers ---- */
+
+typedef struct integer {
+    const char *pack; /* instruction from words to saturated bytes */
+    double lowest, highest;
+} integer;
+
+static const integer integers[NG_TYPE_COUNT] = {
+    [NORMGEN_I8] = {"llvm.x86.avx512.packsswb.512", -128, 127},
+    [NORMGEN_U8] = {"llvm.x86.avx512.packuswb.512", 0, 255},
+};
+
+/* Four vectors of integers to one of saturated bytes: packs work in quarters of a vector, so the
+ * four-byte pieces that come out are put in order. NULL where no such instruction fits. */
+static ng_v pack_by_instruction(const ng_lower *l, const integer *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_v half[2], pair[2];
+    int order[16];
+    if (l->s->vec != 512 || size_of(v) != 64) return NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        pair[0] = ng_subvector(g, v, 32 * i, 16);
+        pair[1] = ng_subvector(g, v, 32 * i + 16, 16);
+        half[i] = ng_intrinsic(g, "llvm.x86.avx512.packssdw.512", NULL, 0, pair, 2);
+    }
+    v = ng_intrinsic(g, f->pack, NULL, 0, half, 2);
+    for (int i = 0; i < 16; i++) order[i] = 4 * (i % 4) + i / 4;
+    v = ng_bitcast(g, v, vector_of(g->t_i32, 16));
+    return ng_bitcast(g, ng_shuffle(g, v, v, order, 16), vector_of(g->t_i8, 64));
+}
+
+static ng_v saturated(const ng_lower *l, const integer *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v);
+    unsigned n = size_of(v);
+    if (n > 64) /* half by half */
+        return ng_concat(g, saturated(l, f, ng_subvector(g, v, 0, n / 2)),
+                         saturated(l, f, ng_subvector(g, v, n / 2, n / 2)));
+    ng_v v_packed = pack_by_instruction(l, f, v);
+    if (v_packed) return v_packed;
+    ng_v low[2] = {v, ng_int_const(t, (uint64_t)(int64_t)f->lowest)};
+    ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t, 1, low, 2),
+                    ng_int_const(t, (uint64_t)(int64_t)f->highest)};
+    v = ng_intrinsic(g, "llvm.smin", &t, 1, high, 2);
+    return LLVMBuildTrunc(g->b, v, vector_of(g->t_i8, size_of(v)), "");
+}
+
+/* NaN becomes 0; nothing is above the highest. What is too low for 32 bits needs no clamp: the
+ * conversion makes the lowest integer of it, and saturating the lowest of the type. */
+static ng_v tame(const ng_lower *l, const integer *f, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v);
+    ng_v v_number = LLVMBuildFCmp(g->b, LLVMRealORD, v, v, "");
+    ng_v v_high = ng_real_const(t, f->highest);
+    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v, v_high, ""), v, v_high, "");
+    return LLVMBuildSelect(g->b, v_number, v, LLVMConstNull(t), "");
+}
+
+/* x86's conversions of a vector of floats: of NaN and of what is too large or too low for 32 bits
+ * they make the lowest integer. NULL where no such instruction fits. */
+static const char *conversion(const ng_lower *l, bool truncate) {
+    static const struct {
+        int bits;
+        const char *name[2];
+    } forms[] = {{512, {"llvm.x86.avx512.mask.cvtps2dq.512", "llvm.x86.avx512.mask.cvttps2dq.512"}},
+                 {256, {"llvm.x86.avx.cvt.ps2dq.256", "llvm.x86.avx.cvtt.ps2dq.256"}},
+                 {128, {"llvm.x86.sse2.cvtps2dq", "llvm.x86.sse2.cvttps2dq"}}};
+    if (l->isa->arch != NG_X86_64 || l->p->compute != NORMGEN_F32) return NULL;
+    for (unsigned i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (forms[i].bits == l->s->vec) return forms[i].name[truncate];
+    return NULL;
+}
+
+static ng_v convert_vector(const ng_lower *l, const char *name, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_t t = vector_of(g->t_i32, size_of(v));
+    ng_v args[4] = {v, LLVMConstNull(t), LLVMConstInt(g->t_i16, 0xffff, false), /* all elements */
+                    ng_i32(g, 4) /* the rounding mode as it is */};
+    return ng_intrinsic(g, name, NULL, 0, args, l->s->vec == 512 ? 4 : 1);
+}
+
+/* i1: whether any element of n vectors is the lowest integer. */
+static ng_v any_lowest(const ng_build *g, const ng_v *v, unsigned n) {
+    ng_v least[MAX_SLICE];
+    ng_t t = LLVMTypeOf(v[0]);
+    for (unsigned i = 0; i < n; i++) least[i] = v[i];
+    for (unsigned half = n / 2; half; half /= 2)
+        for (unsigned i = 0; i < half; i++) {
+            ng_v args[2] = {least[i], least[i + half]};
+            least[i] = ng_intrinsic(g, "llvm.smin", &t, 1, args, 2);
+        }
+    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntEQ, least[0], ng_int_const(t, 0x80000000u), "");
+    ng_t t_mask = LLVMIntTypeInContext(g->context, size_of(v_is));
+    v_is = ng_bitcast(g, v_is, t_mask);
+    return LLVMBuildICmp(g->b, LLVMIntNE, v_is, LLVMConstNull(t_mask), "");
+}
+
+/* By x86's instructions: only where they made the lowest integer of something, all is converted
+ * again with care. */
+static ng_v by_instruction(const ng_lower *l, const integer *f, const char *name, ng_v v) {
+    const ng_build *g = &l->g;
+    unsigned n = size_of(v) / (unsigned)l->vector;
+    ng_v in[MAX_SLICE], out[MAX_SLICE], again[MAX_SLICE];
+    for (unsigned i = 0; i < n; i++) {
+        in[i] = ng_subvector(g, v, i * (unsigned)l->vector, (unsigned)l->vector);
+        out[i] = convert_vector(l, name, in[i]);
+    }
+    LLVMBasicBlockRef b_here = ng_block_here(g), b_rare = ng_block_new(g, "rare"),
+                      b_go = ng_block_new(g, "usual");
+    ng_branch_rarely(g, any_lowest(g, out, n), b_rare, b_go);
+    ng_block_start(g, b_rare);
+    for (unsigned i = 0; i < n; i++) again[i] = convert_vector(l, name, tame(l, f, in[i]));
+    LLVMBuildBr(g->b, b_go);
+    ng_block_start(g, b_go);
+    for (unsigned i = 0; i < n; i++) {
+        out[i] = ng_phi(g, out[i], b_here);
+        ng_phi_add(out[i], again[i], b_rare);
+    }
+    return ng_concat_all(g, out, n);
+}
+
+static ng_v narrow(const ng_lower *l, int type, bool truncate, ng_v v) {
+    const ng_build *g = &l->g;
+    const integer *f = &integers[type];
+    const char *name = conversion(l, truncate);
+    unsigned n = size_of(v), vector = (unsigned)l->vector;
+    if (name && n >= vector && n / vector <= MAX_SLICE)
+        return saturated(l, f, by_instruction(l, f, name, v));
+    ng_t types[2] = {vector_of(g->t_i32, n), LLVMTypeOf(v)};
+    if (truncate) v = ng_trunc(l, v);
+    v = tame(l, f, v);
+    return saturated(l, f, ng_intrinsic(g, "llvm.lrint", types, 2, &v, 1));
+}
+
+ng_v ng_narrow_integers(const ng_lower *l, int type, ng_v v) { return narrow(l, type, false, v); }
+ng_v ng_truncate_integers(const ng_lower *l, int type, ng_v v) { return narrow(l, type, true, v); }
+
+ng_v ng_widen_integers(const ng_lower *l, int type, ng_v v) {
+    unsigned n = size_of(v);
+    ng_t t = vector_of(l->g.t_i32, n);
+    v = integers[type].lowest < 0 ? LLVMBuildSExt(l->g.b, v, t, "")
+                                  : LLVMBuildZExt(l->g.b, v, t, "");
+    return LLVMBuildSIToFP(l->g.b, v, vector_of(l->t_real, n), "");
+}
+
+/* ---- floats ---- */
+
+typedef struct minifloat {
+    float highest;
+    uint8_t mantissa;     /* bits */
+    int8_t exponent;      /* the smallest, of normal numbers */
+    uint8_t special, nan; /* codes: from here on no numbers; what NaN becomes */
+} minifloat;
+
+static const minifloat minifloats[NG_TYPE_COUNT] = {
+    [NORMGEN_E4M3] = {448, 3, -6, .special = 0x7f, .nan = 0x7f},
+    [NORMGEN_E5M2] = {57344, 2, -14, .special = 0x7c, .nan = 0x7e},
+};
+
+static ng_v minimum(const ng_build *g, const char *name, ng_v v, uint32_t k) {
+    ng_t t = LLVMTypeOf(v);
+    ng_v args[2] = {v, ng_int_const(t, k)};
+    return ng_intrinsic(g, name, &t, 1, args, 2);
+}
+
+/* The magnitude, at most the highest number, or what the code of NaN would be as a number: from
+ * there on NaN is like others. */
+static ng_v magnitude(const ng_build *g, const minifloat *f, ng_v v) {
+    unsigned n = size_of(v);
+    ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
+    uint32_t drop = 23u - f->mantissa;
+    uint32_t beyond = ((uint32_t)(126 + f->exponent) << 23) + ((uint32_t)f->nan << drop);
+    v = ng_intrinsic(g, "llvm.fabs", &t_float, 1, &v, 1);
+    ng_v v_high = ng_real_const(t_float, (double)f->highest);
+    v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v_high, v, ""), v_high, v, "");
+    return minimum(g, "llvm.umin", ng_bitcast(g, v, t), beyond);
+}
+
+/* Adding 2^(e+23-mantissa) to a magnitude of exponent e puts its last bit at the last bit of the
+ * f32 sum, which rounds to nearest even; e stops at the smallest exponent, so subnormals need
+ * nothing else. The sum's last bits count units of the last place; the exponents below e are worth
+ * 2^mantissa units each, an even number that is added to the power beforehand: then the sum's last
+ * byte is the code. */
+ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
+    const ng_build *g = &l->g;
+    const minifloat *f = &minifloats[type];
+    v = ng_float_of_real(l, v);
+    unsigned n = size_of(v);
+    ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
+    uint32_t drop = 23u - f->mantissa, least = (uint32_t)(127 + f->exponent) << 23;
+    ng_v v_m = magnitude(g, f, v);
+    ng_v v_e = LLVMBuildAnd(g->b, v_m, ng_int_const(t, 0x7f800000), "");
+    v_e = minimum(g, "llvm.umax", v_e, least);
+    ng_v v_below = LLVMBuildLShr(g->b, v_e, ng_int_const(t, drop), "");
+    ng_v v_power = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, v_e, v_below, ""),
+                                ng_int_const(t, (drop << 23) - (least >> drop)), "");
+    ng_v v_sum =
+        LLVMBuildFAdd(g->b, ng_bitcast(g, v_m, t_float), ng_bitcast(g, v_power, t_float), "");
+    ng_v v_code = LLVMBuildAnd(g->b, ng_bitcast(g, v_sum, t), ng_int_const(t, 0x7f), "");
+    ng_v v_sign = LLVMBuildLShr(g->b, ng_bitcast(g, v, t), ng_int_const(t, 24), "");
+    v_sign = LLVMBuildAnd(g->b, v_sign, ng_int_const(t, 0x80), "");
+    return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, v_code, v_sign, ""), vector_of(g->t_i8, n), "");
+}
+
+/* The exponent is moved by a multiplication with a power of two; codes from the type's `special`
+ * on are infinities and NaN. */
+ng_v ng_widen_minifloats(const ng_lower *l, int type, ng_v v) {
+    const ng_build *g = &l->g;
+    const minifloat *f = &minifloats[type];
+    unsigned n = size_of(v);
+    ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
+    ng_v v_bits = LLVMBuildZExt(g->b, v, t, "");
+    ng_v v_code = LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x7f), "");
+    ng_v v_size = LLVMBuildShl(g->b, v_code, ng_int_const(t, 23u - f->mantissa), "");
+    ng_v v_number = LLVMBuildFMul(g->b, ng_bitcast(g, v_size, t_float),
+                                  ng_real_const(t_float, ldexp(1, 126 + f->exponent)), "");
+    ng_v v_special = LLVMBuildOr(g->b, v_size, ng_int_const(t, 0x7f800000), "");
+    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntUGE, v_code, ng_int_const(t, f->special), "");
+    v_size = LLVMBuildSelect(g->b, v_is, v_special, ng_bitcast(g, v_number, t), "");
+    ng_v v_sign = LLVMBuildShl(g->b, LLVMBuildAnd(g->b, v_bits, ng_int_const(t, 0x80), ""),
+                               ng_int_const(t, 24), "");
+    return ng_real_of_float(l, ng_bitcast(g, LLVMBuildOr(g->b, v_size, v_sign, ""), t_float));
+}
