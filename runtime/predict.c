@@ -16,7 +16,7 @@ enum {
     FOUR_VALUES = 4 << 10,
     STREAM_ROW = 4 << 10, /* beyond, streaming stores have to be paced */
     PIPELINE_ROW = 8 << 10,
-    PACED_ROW = 32 << 10, /* beyond, narrow vectors mix loads and streaming stores best */
+    MANY_TURNS_ROW = 32 << 10, /* beyond, from memory, two rows that take turns do what eight did */
     TURNS_ROW = 64 << 10, /* with twice what rows share: beyond, the next row finds L1 without it */
     SMALL_ROW = 16 << 10
 };
@@ -97,7 +97,8 @@ static void wish_near(const ng_program *p, size_t row, size_t shared, size_t val
         s->overlap = NG_OVERLAP_YES;
 }
 
-/* Past the caches. Long rows pace their stores and have the rows to come on their way into L2. */
+/* Past the caches. Long rows pace their stores and have the rows to come on their way into L2; with
+ * two passes narrow vectors do that, line by line, with more a stack buffer. */
 static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
     s->store = NG_STORE_STREAM;
     s->prefetch = NG_PREFETCH_L2;
@@ -118,11 +119,10 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
         if (row > PIPELINE_ROW && p->passes > 2) {
             s->overlap = NG_OVERLAP_NO;
             s->visit = NG_VISIT_TILES;
-            if (row <= PACED_ROW) s->block = MOST_TURNS;
+            if (row <= MANY_TURNS_ROW) s->block = MOST_TURNS;
         }
-        if (row > PIPELINE_ROW && p->passes == 2 && s->vec == 512) s->vec = 256;
-        if (row > PACED_ROW && p->passes == 2) {
-            s->overlap = NG_OVERLAP_NO;
+        if (row > PIPELINE_ROW && p->passes == 2) {
+            s->store = NG_STORE_STREAM;
             s->vec = 128;
         }
     }
