@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { ROUNDS = 9, SAMPLES = 3, UNIT = 32, L1_SAMPLES = 31, STREAM_GAP = 4096 + 320 };
+enum { ROUNDS = 9, SAMPLES = 3, UNIT = 32, L1_SAMPLES = 31, STREAM_GAP = 4096 + 320, BEDS = 5 };
 
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -233,30 +233,42 @@ static void nothing(const normgen_bound_args *args, size_t first, size_t last) {
 enum { KERNEL, LIMIT, READ, SUBJECTS };
 
 /* Medians of the three in turns. */
-static bool measure(const ng_place *place, const winners *w, const ng_cpu *cpu, double *ns) {
+static void turns(ng_bed *bed, const ng_place *place, const winners *w, const made *kernel,
+                  const made *limit, double *ns) {
     static double samples[SUBJECTS][ROUNDS * SAMPLES];
-    made kernel = {0}, limit = {0};
-    ng_bed *bed;
-    if (ng_jit_new(&kernel.jit) != NORMGEN_OK) return false;
-    limit.jit = kernel.jit;
-    if (!make(&kernel, place->program, &w->kernel, cpu->isa, false) ||
-        (!w->copy && !make(&limit, place->program, &w->limit, cpu->isa, true)) ||
-        ng_bed_new(place, cpu, 1, &bed) != NORMGEN_OK)
-        return false;
     for (int round = 0; round < ROUNDS; round++) {
         double *at[SUBJECTS];
         for (int i = 0; i < SUBJECTS; i++) at[i] = samples[i] + round * SAMPLES;
-        ng_bed_turn(bed, NG_SUBJECT_KERNEL, kernel.fn, SAMPLES, at[KERNEL]);
-        ng_bed_turn(bed, w->copy ? NG_SUBJECT_MEMCPY : NG_SUBJECT_LIMIT, limit.fn, SAMPLES,
+        ng_bed_turn(bed, NG_SUBJECT_KERNEL, kernel->fn, SAMPLES, at[KERNEL]);
+        ng_bed_turn(bed, w->copy ? NG_SUBJECT_MEMCPY : NG_SUBJECT_LIMIT, limit->fn, SAMPLES,
                     at[LIMIT]);
         if (place->regime == NG_LLC)
             ng_bed_turn(bed, NG_SUBJECT_KERNEL, nothing, SAMPLES, at[READ]);
     }
     for (int i = 0; i < SUBJECTS; i++) ns[i] = median(samples[i], ROUNDS * SAMPLES);
     if (place->regime != NG_LLC) ns[READ] = 0;
-    ng_bed_free(bed);
+}
+
+/* In l2 small pages may happen to share few sets of the cache: of some beds at a time the one whose
+ * limit is fastest counts. */
+static bool measure(const ng_place *place, const winners *w, const ng_cpu *cpu, double *ns) {
+    made kernel = {0}, limit = {0};
+    ng_bed *bed[BEDS] = {NULL};
+    int beds = place->regime <= NG_L2 ? BEDS : 1;
+    if (ng_jit_new(&kernel.jit) != NORMGEN_OK) return false;
+    limit.jit = kernel.jit;
+    bool ok = make(&kernel, place->program, &w->kernel, cpu->isa, false) &&
+              (w->copy || make(&limit, place->program, &w->limit, cpu->isa, true));
+    for (int i = 0; i < beds && ok; i++) {
+        double now[SUBJECTS];
+        ok = ng_bed_new(place, cpu, 1, &bed[i]) == NORMGEN_OK;
+        if (!ok) break;
+        turns(bed[i], place, w, &kernel, &limit, now);
+        if (i == 0 || now[LIMIT] < ns[LIMIT]) memcpy(ns, now, sizeof now);
+    }
+    for (int i = 0; i < beds; i++) ng_bed_free(bed[i]);
     ng_jit_free(kernel.jit);
-    return true;
+    return ok;
 }
 
 static int point(const normgen_spec *spec, const ng_program *p, ng_store *store, ng_regime regime,
