@@ -1,17 +1,32 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Tunes the specs whose winners tuned/winners.txt ships, on this machine, into a store of its own.
-# May be stopped and started again: specs that are finished are left out.
+# May be stopped, killed and started again: specs that are finished are left out, the one under way
+# goes on after its last finished regime, one that fails is named and tried again by the next run.
 #   tuned/ship.sh STORE [--effort quick|normal|thorough] [--seconds N] [--hidden "H…"]
 #   tuned/ship.sh STORE --export >tuned/winners.txt
 # --seconds: begins no spec after so many. What was measured is kept as JSON lines in STORE.jsonl
-# (bench/first.sh reads them). --export: what
-# winners.txt needs of them: no limits, and `cached` only beside an `any` that streams.
+# (bench/first.sh reads them). --export: what winners.txt needs of them: no limits, and `cached` only
+# beside an `any` that streams. A store belongs to one toolchain (`normgen --version`): winners of
+# different revisions of the emitted code were measured against different rivals.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 store=${1:?usage: tuned/ship.sh STORE [--effort E] [--seconds N] [--hidden "H…"]}
 shift
+toolchain=$(build/normgen --version | sed -n 's/^toolchain: //p')
+machine=$(build/normgen cpu | sed -n 's/^machine  *//p')
+if [ -e "$store.toolchain" ] && [ "$(cat "$store.toolchain")" != "$toolchain" ]; then
+    echo "ship.sh: $store was made with $(cat "$store.toolchain"), this build is $toolchain:" \
+        "begin another store" >&2
+    exit 1
+fi
 if [ "${1:-}" = --export ]; then
+    mixed=$(build/normgen db export --winners --db "$store" | grep -F "machine=\"$machine\"" |
+        grep -vcF "toolchain=\"$toolchain\"" || true)
+    if [ "$mixed" -gt 0 ]; then
+        echo "ship.sh: $mixed units of this machine in $store are not of $toolchain" >&2
+        exit 1
+    fi
     build/normgen db export --winners --db "$store" | sed 's/ job="[^"]*"//' | awk '
         /^winner slot=limit/ || /^state/ { next }
         /^winner slot=any/ { any = $0; sub(/.*schedule=/, "", any); sub(/ ns=.*/, "", any) }
@@ -42,7 +57,8 @@ families=(
 )
 
 touch "$store.done"
-left=0
+echo "$toolchain" >"$store.toolchain"
+left=0 failed=0
 for hidden in $hiddens; do
     for family in "${families[@]}"; do
         spec=${family/hidden=H/hidden=$hidden}
@@ -51,10 +67,16 @@ for hidden in $hiddens; do
             left=$((left + 1))
             continue
         fi
-        build/normgen tune "$spec" --db "$store" --effort "$effort" --json >"$store.part"
-        cat "$store.part" >>"$store.jsonl"
+        if build/normgen tune "$spec" --db "$store" --effort "$effort" --json >"$store.part"; then
+            echo "$spec" >>"$store.done"
+            echo "ship.sh: $SECONDS s: $spec" >&2
+        else
+            failed=$((failed + 1))
+            echo "ship.sh: failed, the next run tries again: $spec" >&2
+        fi
+        cat "$store.part" >>"$store.jsonl" # results of a spec that was interrupted are kept, too
         rm "$store.part"
-        echo "$spec" >>"$store.done"
     done
 done
-echo "ship.sh: $(wc -l <"$store.done") specs in $store, $left left; $SECONDS s" >&2
+echo "ship.sh: $(wc -l <"$store.done") specs in $store, $left left, $failed failed; $SECONDS s" >&2
+[ "$failed" -eq 0 ]
