@@ -87,6 +87,7 @@ static normgen_status enter(void *ctx, const ng_place *place) {
     bool again = s->place.spec == place->spec && s->place.regime == place->regime &&
                  s->place.rows == place->rows;
     s->place = *place;
+    s->processes = again ? s->processes + 1 : 1;
     if (!again) s->rng = ng_rng_for(s->seed * 8 + place->regime, text);
     s->entered = true;
     s->clock += 0.1;
@@ -101,6 +102,12 @@ static double scatter(sim *s) {
     return sum * 1.732 + burst;
 }
 
+/* Of where a process's memory and stack lie. */
+static double misfortune(const sim *s, const ng_subject *subject) {
+    ng_rng rng = ng_rng_for(s->seed * 64 + s->processes, subject->text);
+    return 1 + s->luck * ng_rng_unit(&rng);
+}
+
 static normgen_status measure(void *ctx, ng_subject *const *order, size_t n, size_t samples,
                               double *ns) {
     sim *s = ctx;
@@ -108,7 +115,7 @@ static normgen_status measure(void *ctx, ng_subject *const *order, size_t n, siz
     for (size_t i = 0; i < n; i++) {
         const char *reason = s->crashes ? s->crashes(s, order[i]) : NULL;
         ck_assert(order[i]->ready || (reason && order[i]->failed));
-        double truth = s->model(s, &s->place, order[i]);
+        double truth = s->model(s, &s->place, order[i]) * misfortune(s, order[i]);
         for (size_t j = 0; j < samples; j++)
             ns[i * samples + j] =
                 reason ? (double)NAN : truth * fmax(0.5, 1 + s->noise * scatter(s));

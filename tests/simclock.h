@@ -16,6 +16,7 @@ struct sim {
     uint64_t seed;
     double clock;
     double noise; /* relative standard deviation of a sample, about */
+    double luck;  /* by how much at most a kernel is slower throughout one measuring process */
     /* True nanoseconds per row. */
     double (*model)(const sim *s, const ng_place *place, const ng_subject *subject);
     /* Says how a subject fails when it is made; NULL when it does not. May itself be NULL. */
@@ -28,6 +29,7 @@ struct sim {
     const normgen_spec *making; /* while something is made */
     ng_rng rng;
     bool entered;
+    size_t processes;      /* that this place was entered with */
     size_t made, measured; /* subjects, turns */
     long pause_us;         /* real microseconds that a request takes, for tests that kill */
     volatile int stop;

@@ -13,12 +13,12 @@
 
 /* However noisy the machine: a kernel that was this much slower in the median is no tie. */
 static const double tie_most = 0.02;
-/* Who was this much slower than the winner tells nothing about how fine the final was. */
-static const double near_winner = 0.03;
+/* Who was this much slower than the leader tells nothing about how fine the final was. */
+static const double near_leader = 0.03;
 
 /* How many of the races' fastest are in the final: a race is run in one process, in which a kernel
  * may have been unlucky (ng_race_heats). */
-enum { FASTEST = 5, FASTEST_CACHED = 2 };
+enum { FASTEST = 7, FASTEST_CACHED = 2 };
 
 /* ---- entering ---- */
 
@@ -151,14 +151,15 @@ static size_t best_limits(const ng_lineup *limits, ng_contender *best[2]) {
     return n;
 }
 
-/* Half the widest interval of who is near the winner: what a second final may find otherwise. */
-static double resolution(const ng_final *f, const ng_contender *winner) {
+/* Half the widest interval of who is near the leader: what a second final may find otherwise. The
+ * leader is the luckiest of several, so its own interval alone would claim too much. */
+static double resolution(const ng_final *f, const ng_contender *leader) {
     double widest = 0;
-    for (size_t i = 0; i < f->entries && winner; i++) {
+    for (size_t i = 0; i < f->entries && leader; i++) {
         const ng_contender *c = f->entry[i];
-        if (c == winner || !c->in || c->turns == 0) continue;
-        ng_interval v = ng_race_compare(c, winner);
-        if (v.middle < near_winner) widest = fmax(widest, (v.high - v.low) / 2);
+        if (c == leader || !c->in || c->turns == 0) continue;
+        ng_interval v = ng_race_compare(c, leader);
+        if (v.middle < near_leader) widest = fmax(widest, (v.high - v.low) / 2);
     }
     return fmin(expm1(widest), ng_floor_most);
 }
@@ -172,6 +173,7 @@ normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     if (status != NORMGEN_OK) return status;
     for (size_t i = 0; i < n; i++)
         if (!streams(f, list[i])) cached[n_cached++] = list[i];
+    f->race->floor = fmax(f->race->floor, resolution(f, ng_race_leader(list, n)));
     ng_contender *any = decide(f, &(choice){list, n, f->incumbent[0]});
     ng_contender *plain = decide(f, &(choice){cached, n_cached, f->incumbent[1]});
     if (any && !streams(f, any)) plain = any; /* the fastest of all is the fastest of these */
@@ -180,7 +182,6 @@ normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     r->cached = ng_contender_figure(plain);
     r->limit = ng_contender_figure(limit);
     r->preset = ng_contender_figure(f->preset);
-    r->noise = resolution(f, any);
     add_winner(r, NG_SLOT_ANY, any);
     add_winner(r, NG_SLOT_CACHED, plain);
     add_winner(r, NG_SLOT_LIMIT, limit);

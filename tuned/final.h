@@ -6,7 +6,7 @@
 #include "lineup.h"
 #include "unit.h"
 
-enum { NG_FINALISTS = 12 };
+enum { NG_FINALISTS = 16 };
 
 typedef struct ng_final {
     const ng_program *program;
@@ -21,8 +21,8 @@ typedef struct ng_final {
 
 /* Chooses the kernels of the final; when the leader streams, after a race of those that do not. */
 normgen_status ng_final_enter(ng_final *final, size_t race_passes);
-/* Measures them and the best limits in paired turns; fills in figures and winners of the result,
- * and as its noise how much of a difference from the winner could not be told. */
+/* Measures them and the best limits in paired turns; fills in figures and winners of the result.
+ * Raises the race's floor to what could not be told apart. */
 normgen_status ng_final_run(ng_final *final, ng_unit_result *result);
 
 #endif

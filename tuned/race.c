@@ -19,7 +19,8 @@ static const double slow_heat = 0.04;
 enum {
     GROUP = 8, /* turns of one request: keeps the answer to a stop quick */
     SAMPLES_MOST = 16,
-    FIRST_TURNS = 2 /* before the first are dropped */
+    FIRST_TURNS = 2, /* before the first are dropped */
+    FEW_TURNS = 6
 };
 
 void ng_contender_fini(ng_contender *c) { free(c->turn); }
@@ -328,7 +329,7 @@ normgen_status ng_race_run(ng_race *race, ng_contender *const *list, size_t n, s
             done++;
             if (late(race)) break;
         }
-        if (done <= FIRST_TURNS) sum_up_few(list, n);
+        if (done <= FEW_TURNS) sum_up_few(list, n);
         if (drop_slow(race, list, n, done) <= keep || late(race)) break;
     }
     return NORMGEN_OK;

@@ -11,12 +11,11 @@
 #include "spec.h"
 #include "twin.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: a simple spec's in 15
+/* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: a simple spec's in 25
  * s, one of many fusions' in 60; thorough: minutes. */
 const ng_effort_plan ng_effort_plans[4] = {
     {0.9, 0.9, 128, 16, 2, 7, 7, 12, 2, 1, 1, false},
@@ -25,7 +24,7 @@ const ng_effort_plan ng_effort_plans[4] = {
     {60.0, 60.0, 20000, 400, 5, 63, 31, 240, 8, 3, 8, true},
 };
 
-enum { SURVIVORS = 6, HINTS = 2 * NG_REGIME_COUNT + 4 };
+enum { SURVIVORS = 8, HINTS = 2 * NG_REGIME_COUNT + 4 };
 
 /* What one unit works with. */
 typedef struct work {
@@ -286,7 +285,7 @@ static normgen_status measure_all(work *w, ng_unit_result *result) {
     phase(w, 0.5, "looking around the leader", 0.5);
     if (status == NORMGEN_OK) status = climb(w);
     if (status == NORMGEN_OK) status = hold_final(w, result);
-    result->noise = fmax(result->noise, w->race.floor);
+    result->noise = w->race.floor;
     return status;
 }
 
