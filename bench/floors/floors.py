@@ -4,7 +4,8 @@
 
 Points are those of the reach grid below the aim of their cell (build-reach/reach.csv, `./dev bench reach` first) and the
 fusions of docs/performance.md; what the store lacks is tuned with effort quick. One CSV line a point, appended as soon as it
-is known: a run that was stopped goes on where it was. `./dev bench floors`, some five minutes. --report prints the tables of
+is known: a run that was stopped goes on where it was (after a change of the code remove build-reach/floors.csv first).
+`./dev bench floors`, some five minutes. --report prints the tables of
 what is there, --write puts them into docs/floors.md.
 """
 
@@ -235,4 +236,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("floors: stopped; the same command goes on")
