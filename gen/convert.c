@@ -186,7 +186,7 @@ int ng_load_group(const ng_lower *l) { return even_odd(l) ? 2 : 1; }
 
 int ng_store_group(const ng_lower *l, int type) {
     int group = l->real_bytes / ng_types[type].bytes;
-    if (even_odd(l)) return 2;
+    if (even_odd(l)) return ng_types[type].bytes == 1 ? 4 : 2;
     if (ng_type_is_integer(type)) group *= 2; /* looked at together: see bytes.c */
     return group < 1 ? 1 : group;
 }
@@ -199,12 +199,12 @@ static ng_v every_second(const ng_build *g, ng_v v, unsigned from) {
     return ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
 }
 
-/* From the halves of a vector to elements of the first and the second in turns. */
-static ng_v interleave(const ng_build *g, ng_v v) {
-    int mask[64];
+/* From pairs of vectors, the even and the odd elements, to elements of the two in turns. */
+static ng_v interleave(const ng_lower *l, ng_v v) {
+    int mask[64], each = l->vector, pair = 2 * each;
     unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
-    for (unsigned i = 0; i < n; i++) mask[i] = (int)(i / 2 + i % 2 * (n / 2));
-    return ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
+    for (int i = 0; i < (int)n; i++) mask[i] = i / pair * pair + i % pair / 2 + i % 2 * each;
+    return ng_shuffle(&l->g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
 }
 
 /* Two bf16 are one integer of 32 bits: the odd one is its upper half, the even one its lower. */
@@ -238,8 +238,8 @@ static ng_v narrow_group(const ng_lower *l, int type, ng_v (*narrow)(const ng_lo
     ng_v v_all = ng_concat_all(g, v, n);
     if (!even_odd(l)) return narrow(l, type, v_all);
     /* The shuffle goes where the elements are narrower. */
-    if (ng_types[type].bytes < l->real_bytes) return interleave(g, narrow(l, type, v_all));
-    return narrow(l, type, interleave(g, v_all));
+    if (ng_types[type].bytes < l->real_bytes) return interleave(l, narrow(l, type, v_all));
+    return narrow(l, type, interleave(l, v_all));
 }
 
 ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n) {

@@ -396,8 +396,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
         all.once += size.once;
         blocks += copies * rows_size(size, rows);
         if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
-            blocks +=
-                (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
+            blocks += (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
         folds += copies * rows * fold_size(p, s, pass);
     }
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */

@@ -89,19 +89,22 @@ static size_t compare(const char *spec_text, const ng_isa *isa, int vec, int lay
 
 /* One segment: more would be summed up in memory of the stack, at addresses in any register. */
 static const char *const types[] = {"f32", "f64", "bf16", "f16"};
+static const char *const outputs[] = {
+    "f32", "f64", "bf16", "f16", "i8 quant=static", "e4m3 quant=static", "e5m2 quant=static"};
+enum { OUTPUTS = sizeof outputs / sizeof outputs[0] };
 
 START_TEST(streaming_stores_are_all_there) {
     const ng_isa *isa = &ng_isas[_i];
     size_t compared = 0;
     if (!isa->max_vec || !isa->streams || isa->arch != NG_X86_64) return;
     for (size_t x = 0; x < 4; x++)
-        for (size_t y = 0; y < 4; y++)
+        for (size_t y = 0; y < OUTPUTS; y++)
             for (int vec = 128; vec <= isa->max_vec; vec *= 2)
-                for (int layer = 0; layer < 2; layer++) {
+                for (int layer = 0; layer < (y < 4 ? 2 : 1); layer++) {
                     char spec[NORMGEN_SPEC_TEXT];
                     snprintf(spec, sizeof spec,
                              "%s hidden=1024 eps=1e-05 x=%s y=%s weight=f32 lanes=64",
-                             layer ? "layer" : "rms", types[x], types[y]);
+                             layer ? "layer" : "rms", types[x], outputs[y]);
                     for (int layout = 0; layout < 2; layout++)
                         compared += compare(spec, isa, vec, layout);
                 }
