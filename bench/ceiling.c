@@ -7,7 +7,8 @@
  * The model beside it counts lines that enter L1 for one row, in units of the row: the copy takes 2
  * (x, and y for ownership). A norm reads x twice and the weight once. Where x, y and weight do not
  * fit L1 together, the second reading of x and the weight come from L2 again: 2 + 1 + 1 for a row
- * on its own, less what is left in L1; 2 + 1 + 1/B when B rows share the weight. */
+ * on its own, less what is left in L1; 2 + 1 + 1/B when B rows share the weight, side by side or in
+ * turns. */
 #include <stdio.h>
 
 #if defined(__x86_64__)
@@ -19,7 +20,7 @@
 
 #define V4 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
 
-enum { STEP = 64, VECTOR = 16, ROUNDS = 41, MOST_ROWS = 4 };
+enum { STEP = 64, VECTOR = 16, ROUNDS = 41, MOST_ROWS = 8, TILE = 1024 };
 
 typedef struct arrays {
     const float *x, *w;
@@ -72,6 +73,26 @@ static V4 inline __attribute__((always_inline)) void block_of(const arrays *a, s
     }
 }
 
+/* Each row's scale, then the last pass in tiles for which the rows take turns: weights come from L1
+ * for all rows but one. */
+static V4 inline __attribute__((always_inline)) void turns_of(const arrays *a, size_t row,
+                                                              size_t block) {
+    size_t n = a->hidden;
+    float scale[MOST_ROWS];
+    for (size_t r = 0; r < block; r++)
+        scale[r] = _mm512_cvtss_f32(scale_of(a->x + (row + r) * n, n));
+    for (size_t from = 0; from < n; from += TILE)
+        for (size_t r = 0; r < block; r++) {
+            const float *x = a->x + (row + r) * n;
+            float *y = a->y + (row + r) * n;
+            for (size_t i = from; i < n && i < from + TILE; i += STEP)
+                for (size_t k = 0; k < STEP; k += VECTOR) {
+                    __m512 v = _mm512_mul_ps(_mm512_loadu_ps(x + i + k), _mm512_set1_ps(scale[r]));
+                    _mm512_storeu_ps(y + i + k, _mm512_mul_ps(v, _mm512_loadu_ps(a->w + i + k)));
+                }
+        }
+}
+
 static V4 void one_row(const arrays *a, size_t first, size_t last) {
     for (size_t r = first; r < last; r++) block_of(a, r, 1, 0, 0);
 }
@@ -84,6 +105,9 @@ static V4 void one_row_prefetch(const arrays *a, size_t first, size_t last) {
 static V4 void four_rows(const arrays *a, size_t first, size_t last) {
     for (size_t r = first; r < last; r += 4) block_of(a, r, 4, 0, 0);
 }
+static V4 void eight_in_turns(const arrays *a, size_t first, size_t last) {
+    for (size_t r = first; r < last; r += 8) turns_of(a, r, 8);
+}
 
 static const struct {
     const char *name;
@@ -94,6 +118,7 @@ static const struct {
     {"the same, last pass downwards", one_row_down},
     {"the same, next row prefetched into L2", one_row_prefetch},
     {"four rows share the weight", four_rows},
+    {"eight rows take turns by tiles", eight_in_turns},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
@@ -141,7 +166,7 @@ static int measure(size_t rows, size_t hidden) {
 }
 
 int main(int argc, char **argv) {
-    size_t rows = argc > 1 ? strtoul(argv[1], NULL, 10) / 4 * 4 : 0;
+    size_t rows = argc > 1 ? strtoul(argv[1], NULL, 10) / MOST_ROWS * MOST_ROWS : 0;
     size_t hidden = argc > 2 ? strtoul(argv[2], NULL, 10) / STEP * STEP : 4096;
     if (!__builtin_cpu_supports("avx512dq")) return puts("this machine has no AVX-512"), 0;
     if (argc > 1 && (rows == 0 || hidden == 0))
