@@ -19,9 +19,9 @@ const ng_text_row ng_text_rows[NG_TEXT_KINDS] = {
     {"state", {{"finished", NG_TEXT_INTEGER, "1"}, {"noise", NG_TEXT_REAL, "-1"},
                {"cutoff", NG_TEXT_INTEGER, "0"}, {"host", NG_TEXT_WORDS, ""},
                {"session", NG_TEXT_WORDS, NULL}, {"revision", NG_TEXT_INTEGER, "1"}}},
-    {"unit", {{"spec", NG_TEXT_WORDS, NULL}, {"machine", NG_TEXT_WORDS, NULL},
-              {"toolchain", NG_TEXT_WORDS, NULL}, {"regime", NG_TEXT_WORDS, NULL},
-              {"threads", NG_TEXT_INTEGER, "1"}, {"session", NG_TEXT_WORDS, NULL},
+    {"unit", {{"spec", NG_TEXT_WORDS, NG_TEXT_ABOVE}, {"machine", NG_TEXT_WORDS, NG_TEXT_ABOVE},
+              {"toolchain", NG_TEXT_WORDS, NG_TEXT_ABOVE}, {"regime", NG_TEXT_WORDS, NULL},
+              {"threads", NG_TEXT_INTEGER, "1"}, {"session", NG_TEXT_WORDS, NG_TEXT_ABOVE},
               {"rows", NG_TEXT_INTEGER, NULL}}},
     {"winner", {{"slot", NG_TEXT_WORDS, NULL}, {"schedule", NG_TEXT_WORDS, NULL},
                 {"ns", NG_TEXT_REAL, NULL}, {"pairs", NG_TEXT_INTEGER, "0"}}},
@@ -70,7 +70,8 @@ static bool value_text(ng_stmt *row, int at, const ng_text_column *column, char 
     }
 }
 
-/* Writes the columns of a row that was found to fit. */
+/* Writes the columns of a row that was found to fit. No line leaves out what another one says, so
+ * that lines can be sorted and compared. */
 static void put_row(ng_text_kind kind, ng_stmt *row, FILE *out) {
     char text[NG_TEXT_VALUE];
     fputs(ng_text_rows[kind].word, out);

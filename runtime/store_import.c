@@ -38,6 +38,7 @@ typedef struct reading {
     bool ended;
     char text[NG_TEXT_LINE];
     char value[NG_TEXT_COLUMNS][NG_TEXT_VALUE]; /* of the running line */
+    char above[NG_TEXT_COLUMNS][NG_TEXT_VALUE]; /* of the last unit */
 } reading;
 
 __attribute__((format(printf, 2, 3))) static normgen_status wrong(const reading *r,
@@ -122,8 +123,10 @@ static normgen_status take_values(reading *r, const ng_text_row *row, const char
     for (int i = 0; row->columns[i].name; i++) {
         const ng_text_column *c = &row->columns[i];
         if (given >> i & 1u) continue;
-        if (!c->preset) return wrong(r, "%s is missing", c->name);
-        snprintf(r->value[i], NG_TEXT_VALUE, "%s", c->preset);
+        bool above = c->preset && strcmp(c->preset, NG_TEXT_ABOVE) == 0;
+        if (!c->preset || (above && !r->unit)) return wrong(r, "%s is missing", c->name);
+        memcpy(r->value[i], above ? r->above[i] : c->preset,
+               1 + strlen(above ? r->above[i] : c->preset));
     }
     return NORMGEN_OK;
 }
@@ -152,6 +155,7 @@ static normgen_status to_value(const reading *r, const ng_text_column *c, const 
 /* The unit with these values is the one that winners and trials belong to from now on. */
 static normgen_status enter_unit(reading *r, const ng_value *values) {
     bool row = false;
+    memcpy(r->above, r->value, sizeof r->above);
     normgen_status status = ng_sql_bind(r->to->sql, r->unit_id, values, NG_TEXT_COLUMNS);
     if (!status) status = ng_sql_step(r->to->sql, r->unit_id, &row);
     if (!status && (!row || !ng_sql_integer(r->unit_id, 0, 1, INT64_MAX, &r->unit)))

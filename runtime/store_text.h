@@ -13,6 +13,8 @@
 #define NG_TEXT_BYTES ((int64_t)1 << 28) /* of a whole text: it is read into memory first */
 #define NG_TEXT_VALUE 1024               /* of one value */
 #define NG_TEXT_COLUMNS 7
+/* A preset: what the row of this kind above has; missing in the first one. */
+#define NG_TEXT_ABOVE "^"
 
 typedef struct ng_text_column {
     const char *name; /* NULL ends the list */

@@ -195,6 +195,9 @@ static const struct {
     {MARK "sessions uuid=s\nend\n", "'sessions uuid=s' begins no line"},
     {MARK " \nend\n", "begins no line"},
     {MARK "session uuid=s started=1\nend\n", "effort is missing"},
+    {MARK SESSION "unit spec=a machine=m toolchain=t regime=l2 rows=7\nend\n",
+     "session is missing"},
+    {MARK SESSION UNIT "unit rows=7\nend\n", ":4: regime is missing"},
     {MARK "session uuid=s uuid=s started=1 effort=1\nend\n", "uuid stands twice"},
     {MARK "session uuid=s started=1 effort=1 pid=7\nend\n", "a session has no 'pid'"},
     {MARK "session uuid=s  started=1 effort=1\nend\n", "is no name=value"},
@@ -225,6 +228,27 @@ START_TEST(malformed_text_brings_nothing_and_names_the_line) {
         free(after);
     }
     free(before);
+}
+END_TEST
+
+START_TEST(unit_may_leave_out_what_the_one_above_has) {
+    static const char full[] = MARK SESSION UNIT
+        "winner slot=any schedule=a ns=1\n"
+        "unit spec=\"rms hidden=8\" machine=m toolchain=t regime=l1 session=s rows=2\n"
+        "winner slot=any schedule=b ns=2\n"
+        "unit spec=\"rms hidden=9\" machine=m toolchain=t regime=l1 session=s rows=3\nend\n";
+    static const char shorter[] =
+        MARK SESSION UNIT "winner slot=any schedule=a ns=1\n"
+                          "unit regime=l1 rows=2\n"
+                          "winner slot=any schedule=b ns=2\n"
+                          "unit spec=\"rms hidden=9\" regime=l1 rows=3\nend\n";
+    ok(import(box_file("a.db"), full, strlen(full), NULL));
+    ok(import(box_file("b.db"), shorter, strlen(shorter), NULL));
+    char *a = exported(box_file("a.db"), false), *b = exported(box_file("b.db"), false);
+    ck_assert_str_eq(a, b);
+    ck_assert_ptr_nonnull(strstr(a, "regime=l1 session=s rows=3"));
+    free(a);
+    free(b);
 }
 END_TEST
 
@@ -436,6 +460,7 @@ int main(void) {
                                 export_is_one_text_whatever_the_order_of_writing,
                                 full_disk_is_said,
                                 malformed_text_brings_nothing_and_names_the_line,
+                                unit_may_leave_out_what_the_one_above_has,
                                 text_cut_off_anywhere_brings_nothing,
                                 changed_bytes_never_crash,
                                 rows_that_do_not_fit_are_ignored_and_counted,

@@ -27,7 +27,13 @@ if [ "${1:-}" = --export ]; then
         echo "ship.sh: $mixed units of this machine in $store are not of $toolchain" >&2
         exit 1
     fi
-    build/normgen db export --winners --db "$store" | sed 's/ job="[^"]*"//' | awk '
+    build/normgen db export --winners --db "$store" |
+        sed 's/ job="[^"]*"//; s/ ns=\([0-9]*\.[0-9][0-9]\)[0-9]*/ ns=\1/' | awk '
+        /^unit/ { split("spec=\"[^\"]*\"|machine=\"[^\"]*\"|toolchain=\"[^\"]*\"|session=[^ ]*", form, "|")
+                  for (i in form) if (match($0, " " form[i])) {
+                      value = substr($0, RSTART, RLENGTH)
+                      if (value == above[i]) $0 = substr($0, 1, RSTART - 1) substr($0, RSTART + RLENGTH)
+                      above[i] = value } }
         /^winner slot=limit/ || /^state/ { next }
         /^winner slot=any/ { any = $0; sub(/.*schedule=/, "", any); sub(/ ns=.*/, "", any) }
         /^winner slot=cached/ { own = $0; sub(/.*schedule=/, "", own); sub(/ ns=.*/, "", own)
