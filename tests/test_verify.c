@@ -130,6 +130,8 @@ START_TEST(right_subjects_pass) {
         "rms hidden=1 eps=1",
         "layer hidden=2048 eps=0 x=f64 residual=f32 sum=f32",
         "rms hidden=300 eps=1e-06 x=f16 rounding=llama range=scaled",
+        "layer hidden=96 eps=1e-05 x=bf16 weight=none modulate=bf16", /* rows that several share */
+        "rms hidden=64 eps=1e-06 x=bf16 rope=half",
         "rms hidden=70000 eps=1e-05 x=f32"};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++) {
         int64_t compared;
