@@ -30,6 +30,8 @@ enum {
 };
 
 /* One function being made. */
+typedef struct ng_flight ng_flight; /* blocks of which several are in work: overlap.c */
+
 typedef struct ng_lower {
     ng_build g;
     const ng_program *p;
@@ -54,6 +56,7 @@ typedef struct ng_lower {
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
     size_t pooled;             /* of it in use */
+    ng_flight *flying;         /* room for overlap=all */
 } ng_lower;
 
 /* A block of rows being worked on, and what is known about it so far. */
@@ -97,6 +100,14 @@ void ng_sweep(ng_lower *l, const ng_work *work, int works);
 
 /* The last pass over `count` elements from v_from on: elements only, not scalars. */
 void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count);
+
+/* overlap.c: blocks of n rows with overlap from a position on, where ng_blocks_fit; returns the
+ * place behind them. */
+ng_position ng_overlapped_blocks(ng_lower *l, ng_rows *rows, int n, ng_position at);
+/* i1: whether as many blocks of n rows fit as the schedule works on at once; 1 without overlap. */
+ng_v ng_blocks_fit(ng_lower *l, int n, ng_position at);
+/* What l->flying is: free() it. NULL for want of memory. */
+ng_flight *ng_flight_new(void);
 
 /* tiles.c: blocks with visit=tiles from a position on, until no row is left. */
 void ng_tiled_blocks(ng_lower *l, ng_rows *rows, ng_position at);
@@ -235,10 +246,14 @@ void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t
 void ng_rows_at(ng_lower *l, ng_rows *rows, int n, ng_position *at);
 /* The rows from a position on, for prefetching; where there are none, the current ones. */
 void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, ng_position at);
-void ng_position_next(ng_lower *l, ng_position *at);
-/* A position that is carried around a loop: phis, and their next values from where the builder
- * stands. */
+/* The place n rows on, which lie within the outer row. */
+ng_position ng_rows_on(ng_lower *l, ng_position at, int n);
+/* i1: whether there are n more rows, and all within the outer row. */
+ng_v ng_rows_fit(ng_lower *l, ng_position at, int n);
+/* A position that is carried around a loop: three phis, and their next values from a block, or from
+ * where the builder stands (to the top of a loop: see ng_opaque). */
 ng_position ng_position_carry(ng_lower *l, ng_position from, LLVMBasicBlockRef b_from);
+void ng_position_back_from(ng_position phi, ng_position next, LLVMBasicBlockRef b_from);
 void ng_position_back(ng_lower *l, ng_position phi, ng_position next);
 /* Adds the function `symbol` to the module of l->g. Fails only for want of memory. */
 bool ng_lower_function(ng_lower *l, const char *symbol);

@@ -93,7 +93,7 @@ static ng_position each_row(tiles *t, ng_position at, const ng_position *ahead, 
     task(t, ahead ? &next : NULL);
     ng_position_back(t->l, here, after);
     if (ahead) {
-        ng_position_next(t->l, &behind);
+        behind = ng_rows_on(t->l, behind, 1);
         ng_position_back(t->l, next, behind);
     }
     ng_loop_end(g, &loop);
