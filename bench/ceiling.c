@@ -9,6 +9,8 @@
  * fit L1 together, the second reading of x and the weight come from L2 again: 2 + 1 + 1 for a row
  * on its own, less what is left in L1; 2 + 1 + 1/B when B rows share the weight, side by side or in
  * turns. */
+#include "timing.h"
+
 #include <stdio.h>
 
 #if defined(__x86_64__)
@@ -121,17 +123,6 @@ static const struct {
     {"eight rows take turns by tiles", eight_in_turns},
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static float *map(size_t elements) {
     void *p = mmap(NULL, elements * sizeof(float), PROT_READ | PROT_WRITE,

@@ -4,6 +4,7 @@
 #include "call.h"
 #include "gen.h"
 #include "spec.h"
+#include "timing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +12,6 @@
 #include <unistd.h>
 
 enum { CALLS = 20000, ROUNDS = 101 };
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void report(const char *what, double *v, size_t n, double unit, const char *name) {
-    qsort(v, n, sizeof *v, ascending);
-    printf("%-58s %9.2f %s  (%.2f to %.2f, %zu times)\n", what, v[n / 2] / unit, name,
-           v[n / 4] / unit, v[3 * n / 4] / unit, n);
-}
 
 static int failed(void) {
     fprintf(stderr, "costs: %s\n", normgen_error());

@@ -5,6 +5,7 @@
 #include "emit.h"
 #include "gen.h"
 #include "normgen/bundle.h"
+#include "timing.h"
 
 #include <dlfcn.h>
 #include <signal.h>
@@ -18,23 +19,6 @@
 #include <unistd.h>
 
 enum { CALLS = 20000, ROUNDS = 101, FIRSTS = 51, HIDDEN = 64 };
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static void report(const char *what, double *v, size_t n, double unit, const char *name) {
-    qsort(v, n, sizeof *v, ascending);
-    printf("%-58s %9.2f %s  (%.2f to %.2f, %zu times)\n", what, v[n / 2] / unit, name,
-           v[n / 4] / unit, v[3 * n / 4] / unit, n);
-}
 
 /* What the header declares for the spec. */
 typedef struct rms_args {

@@ -8,6 +8,7 @@
 #include "gen.h"
 #include "measure.h"
 #include "spec.h"
+#include "timing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +23,6 @@ typedef struct variant {
     size_t code, n;
     double ns[ROUNDS * SAMPLES], median;
 } variant;
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static int by_median(const void *a, const void *b) {
     return ascending(&(*(variant *const *)a)->median, &(*(variant *const *)b)->median);

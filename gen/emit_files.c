@@ -23,7 +23,7 @@
 typedef struct maker {
     const ng_bundle *b;
     ng_folder folder;
-    size_t library_bytes;
+    size_t archived;
 } maker;
 
 static const char *const arch_names[] = {[NG_X86_64] = "x86_64", [NG_AARCH64] = "aarch64"};
@@ -124,7 +124,7 @@ static normgen_status make_libraries(maker *m, ng_arch arch) {
     if (st != NORMGEN_OK) return st;
     if (m->b->request->shared)
         st = ng_link_shared(arch, m->b->prefix, bytes, size, &shared, &shared_size);
-    m->library_bytes += size;
+    m->archived += size;
     snprintf(path, sizeof path, "lib/%s/lib%s.a", arch_names[arch], m->b->prefix);
     if (st == NORMGEN_OK)
         st = ng_folder_take(&m->folder, path, bytes, size);
@@ -234,7 +234,7 @@ normgen_status ng_emit_files(const ng_bundle *b, size_t *library_bytes) {
     if (st == NORMGEN_OK) st = make_cmake(&m);
     if (st == NORMGEN_OK) st = make_manifest(&m);
     if (st == NORMGEN_OK) st = ng_folder_write(&m.folder, b->request->folder, MANIFEST);
-    if (st == NORMGEN_OK) *library_bytes = m.library_bytes;
+    if (st == NORMGEN_OK) *library_bytes = m.archived;
     ng_folder_fini(&m.folder);
     return st;
 }

@@ -61,9 +61,7 @@ typedef struct ng_lower {
 
 /* A block of rows being worked on, and what is known about it so far. */
 typedef struct ng_rows {
-    int n; /* rows */
-    ng_v v_outer[MAX_BLOCK],
-        v_inner[MAX_BLOCK]; /* position: row / rows_per_outer, row % rows_per_outer */
+    int n;                                     /* rows */
     ng_v base[NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* addresses of first elements */
     ng_v scalar[NG_MAX_OPS];                   /* <n x real>: scalar values, once computed */
     ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */

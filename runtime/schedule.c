@@ -221,194 +221,6 @@ normgen_status ng_schedule_parse(const ng_program *p, const char *text, ng_sched
 
 /* ---- legality ---- */
 
-enum {
-    SUMS_TOGETHER = 16, /* vectors: half of the registers of the widest ISA levels */
-    SHORT_ROW = 8,      /* vectors of a row that is one slice: no loop, its weight in registers */
-    GROUPED = 8         /* vectors of a slice that has groups to fold */
-};
-
-int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
-    return s->vec / 8 / ng_types[p->compute].bytes;
-}
-
-static bool folds_groups(const ng_program *p) {
-    for (int i = 0; i < p->ops; i++)
-        if (p->op[i].code == NG_GAMAX || p->op[i].code == NG_GSUM) return true;
-    return false;
-}
-
-int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
-    int vector = ng_schedule_vector(p, s), slice = (p->span + vector - 1) / vector;
-    if (slice < 4) slice = 4;
-    /* Groups of one slice share the shuffles of their folds, and wait for them together. */
-    while (folds_groups(p) && slice < GROUPED) slice *= 2;
-    if (p->hidden <= SHORT_ROW * vector) slice = (int)((p->hidden + vector - 1) / vector);
-    for (int i = 0; i < p->ops; i++) {
-        int each = ng_types[p->op[i].type].bytes;
-        if (p->op[i].code != NG_STORE || p->op[i].scalar) continue;
-        if (slice < ng_types[p->compute].bytes / each) slice = ng_types[p->compute].bytes / each;
-    }
-    return slice;
-}
-
-static bool uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
-    for (int j = 0; j < p->keeps; j++)
-        if (s->keep[j] == r) return true;
-    return false;
-}
-
-bool ng_schedule_streams(const ng_program *p, const ng_schedule *s, const ng_op *store) {
-    if (s->store == NG_STORE_CACHED || store->scalar) return false;
-    if (p->stream[store->stream].block > 1) return false; /* not a multiple of vectors */
-    for (int j = 0; j < p->keeps; j++) {
-        int from = s->keep[j] == NG_RELOAD ? ng_program_reload_store(p, j) : -1;
-        if (from >= 0 && &p->op[from] == store) return false;
-    }
-    return true;
-}
-
-size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stream) {
-    for (int i = 0; i < p->ops; i++)
-        if (p->op[i].code == NG_STORE && p->op[i].stream == stream &&
-            ng_schedule_streams(p, s, &p->op[i]))
-            return (size_t)s->vec / 8;
-    return 1;
-}
-
-int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
-
-/* Whether the operation only combines what groups (and rows) have one value of: it is done once for
- * the groups of a slice. */
-static bool of_groups(const ng_program *p, const ng_op *op) {
-    bool groups = false;
-    for (int j = 0; j < ng_op_operands(op); j++) {
-        const ng_op *a = &p->op[op->a[j]];
-        bool folds = a->code == NG_GAMAX || a->code == NG_GSUM;
-        if (!a->scalar && !folds && !of_groups(p, a)) return false;
-        groups = groups || !a->scalar;
-    }
-    return groups;
-}
-
-/* Half instructions for one vector in a pass: each operation that the pass computes, and its
- * stores; for each row of a block, and once for all of them. A rotation of halves finds its
- * partners in other registers. */
-typedef struct pass_cost {
-    int64_t each, once;
-} pass_cost;
-
-static bool alike(const ng_program *p, const ng_op *op) {
-    return op->shared || (op->code == NG_LOAD && p->stream[op->stream].rows == NG_OUTER);
-}
-
-/* In half instructions, since of narrow types one often serves two vectors. */
-static int64_t op_size(const ng_schedule *s, const ng_op *op) {
-    bool turns = op->code == NG_PARTNER || op->code == NG_NEGFIRST;
-    bool load = op->code == NG_LOAD, store = op->code == NG_STORE;
-    int bytes = ng_types[op->type].bytes;
-    if (turns && op->pairing == NG_HALVES) return 0;
-    if ((!load && !store && op->code != NG_ROUND) || bytes > 2) return 2;
-    if (bytes == 1) return !store ? 6 : ng_type_is_integer(op->type) ? 10 : 24;
-    if (s->layout == NG_LAYOUT_EVENODD) return op->code == NG_ROUND ? 5 : 3;
-    return load ? 4 : store ? 3 : 6;
-}
-
-/* Instructions of the folds of a pass, for one row. */
-static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
-    int64_t sums = 0, steps = s->layout == NG_LAYOUT_EVENODD ? 7 : 4;
-    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]) && p->op[i].level - 1 == pass;
-    return sums * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
-}
-
-static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
-                           int pass) {
-    pass_cost size = {.each = 2};
-    bool grouped = folds_groups(p);
-    for (int i = 0; i < p->ops; i++) {
-        const ng_op *op = &p->op[i];
-        bool reduces_here = ng_op_reduces(op) && op->level - 1 == pass;
-        if (grouped && of_groups(p, op)) continue;
-        if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
-                                 : reduces_here || (!op->scalar && passes[i] >> pass & 1))
-            *(alike(p, op) ? &size.once : &size.each) += op_size(s, op);
-    }
-    return size;
-}
-
-/* The code of a pass for some rows. */
-static int64_t rows_size(pass_cost size, int64_t rows) { return rows * size.each + size.once; }
-
-/* Elements that a loop over a row goes on by. */
-static int64_t step_of(const ng_program *p, const ng_schedule *s) {
-    int64_t step = p->lanes < 64 ? 64 : p->lanes;
-    int64_t slice = (int64_t)ng_schedule_slice(p, s) * ng_schedule_vector(p, s);
-    return step < slice ? slice : step;
-}
-
-/* Vectors of one row that the code of a pass spells out: the body of a loop, and what remains of
- * the row. */
-static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unrolled) {
-    int64_t vector = ng_schedule_vector(p, s), step = step_of(p, s);
-    int64_t whole = p->hidden > NG_SEGMENT ? p->hidden / NG_SEGMENT * NG_SEGMENT : 0,
-            tail = p->hidden - whole;
-    if (unrolled) return (p->hidden + vector - 1) / vector;
-    return (step * (whole > 0) + step * (tail >= step) + tail % step + vector - 1) / vector;
-}
-
-/* What prefetching and staging add to a vector of one row in the last pass. */
-static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
-    int64_t size = 0;
-    for (int i = 0; i < p->streams && s->prefetch != NG_PREFETCH_NONE; i++)
-        size += ng_stream_moves(&p->stream[i]) && !p->stream[i].out;
-    for (int i = 0; i < p->ops && s->store == NG_STORE_STAGED; i++)
-        if (p->op[i].code == NG_STORE && ng_schedule_streams(p, s, &p->op[i])) size += 2;
-    return size;
-}
-
-static int64_t sums_of(const ng_program *p) {
-    int64_t sums = 0;
-    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]);
-    return sums;
-}
-
-/* Vectors of all sums of a block, which a loop over the elements carries around. */
-static int64_t carried(const ng_program *p, const ng_schedule *s) {
-    return sums_of(p) * ng_schedule_rows(s) * p->lanes / ng_schedule_vector(p, s);
-}
-
-/* A row that is one step has no loop over its elements. */
-static bool has_loop(const ng_program *p, const ng_schedule *s) {
-    return p->hidden > step_of(p, s) && !uses(p, s, NG_REGS);
-}
-
-int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
-    uint16_t passes[NG_MAX_OPS];
-    pass_cost all = {0};
-    int rows = ng_schedule_rows(s);
-    int64_t blocks = 0, folds = 0;
-    bool grouped = folds_groups(p), more = rows > 1 || s->overlap;
-    ng_program_demand(p, s->keep, passes);
-    for (int pass = 0; pass < p->passes; pass++) {
-        pass_cost size = pass_size(p, s, passes, pass);
-        bool ends = pass == 0 || pass == p->passes - 1;
-        int copies = s->overlap == NG_OVERLAP_ALL ? p->passes : s->overlap && ends ? 2 : 1;
-        all.each += size.each;
-        all.once += size.once;
-        blocks += copies * rows_size(size, rows);
-        if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
-            blocks += (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
-        folds += copies * rows * fold_size(p, s, pass);
-    }
-    if (more) blocks += rows_size(all, 1); /* what is left, row by row */
-    blocks = blocks / 2 + rows * memory_size(p, s);
-    int64_t size = pass_vectors(p, s, uses(p, s, NG_REGS)) * blocks + folds;
-    if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
-        size += 3 * carried(p, s) * (s->overlap == NG_OVERLAP_ALL ? p->passes : 2);
-    if (has_loop(p, s)) size += size / 4; /* longer addresses */
-    if (has_loop(p, s) && carried(p, s) > SUMS_TOGETHER * 2) size += size / 4; /* spilled */
-    return size;
-}
-
 static int first_pass_of(const ng_program *p, int j) {
     return ng_op_first_pass(&p->op[p->keep[j]]);
 }
@@ -457,20 +269,21 @@ static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
 static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     if (!s->overlap) return NULL;
     if (p->passes < 2) return "overlap: the program has one pass";
-    if (uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
+    if (ng_schedule_uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
     if (s->prefetch == NG_PREFETCH_NEXT)
         return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
     if (p->width[0] != p->width[p->passes - 1])
         return "overlap: first and last pass go over different elements";
     if (s->overlap == NG_OVERLAP_TWO && p->passes != 2) return "overlap=two: not two passes";
-    if (s->overlap == NG_OVERLAP_TWO && uses(p, s, NG_SCRATCH))
+    if (s->overlap == NG_OVERLAP_TWO && ng_schedule_uses(p, s, NG_SCRATCH))
         return "overlap=two: not together with keep=scratch";
     if (s->overlap != NG_OVERLAP_ALL) return NULL;
     if (p->passes == 2) return "overlap=all: with two passes that is overlap=yes";
     if (p->passes > NG_MAX_TOGETHER) return "overlap=all: too many passes";
     for (int pass = 0; pass < p->passes; pass++)
         if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
-    if (sums_of(p) > NG_MAX_REDUCTIONS || (has_loop(p, s) && carried(p, s) > SUMS_TOGETHER))
+    if (ng_program_sums(p) > NG_MAX_REDUCTIONS ||
+        (ng_schedule_loops(p, s) && ng_schedule_sums(p, s) > NG_SUMS_TOGETHER))
         return "overlap=all: its sums do not fit the registers";
     /* The next block but one would write over what this one still needs. */
     for (int j = 0; j < p->keeps; j++)
@@ -484,7 +297,7 @@ static const char *visit_problem(const ng_program *p, const ng_schedule *s) {
     if (s->block < 2) return "visit=tiles: rows that take turns are a block of more than one";
     if (p->passes < 2) return "visit=tiles: the program has one pass";
     if (p->width[p->passes - 1] <= NG_TILE) return "visit=tiles: the last pass is one tile";
-    if (uses(p, s, NG_REGS)) return "visit=tiles: not together with keep=regs";
+    if (ng_schedule_uses(p, s, NG_REGS)) return "visit=tiles: not together with keep=regs";
     if (s->overlap) return "visit=tiles: not together with overlap";
     if (s->prefetch == NG_PREFETCH_NEXT)
         return "visit=tiles: the next block does not stay in L1, prefetch=next gains nothing";
@@ -514,7 +327,7 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     const char *why_visit = visit_problem(p, s);
     if (why_visit) return why_visit;
     /* The plain schedule with the widest vectors is always legal, however long its code. */
-    bool plain = s->block == 1 && !s->overlap && !uses(p, s, NG_REGS);
+    bool plain = s->block == 1 && !s->overlap && !ng_schedule_uses(p, s, NG_REGS);
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;
     if (!(plain && widest) && ng_schedule_size(p, s) > NG_SIZE_CAP)
         return "the code would be too long";

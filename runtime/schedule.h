@@ -81,6 +81,14 @@ bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
                          const ng_op *store);
 /* Rows of a block that the code spells out: all, or one and a loop over them. */
 int ng_schedule_rows(const ng_schedule *schedule);
+/* Sums of a program; vectors of all of a block's, which a loop over the elements carries around. */
+int64_t ng_program_sums(const ng_program *program);
+int64_t ng_schedule_sums(const ng_program *program, const ng_schedule *schedule);
+#define NG_SUMS_TOGETHER 16 /* of them: half of the registers of the widest ISA levels */
+/* Whether any value is kept so. */
+bool ng_schedule_uses(const ng_program *program, const ng_schedule *schedule, ng_residency how);
+/* A row that is one step has no loop over its elements. */
+bool ng_schedule_loops(const ng_program *program, const ng_schedule *schedule);
 /* Estimated number of vector instructions in the code. */
 int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
 /* Vectors of the compute type worked on at a time: whole spans, and enough for a whole vector of

@@ -9,6 +9,7 @@
 #include "measure.h"
 #include "spec.h"
 #include "store.h"
+#include "../timing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,20 +19,9 @@
 
 enum { ROUNDS = 9, SAMPLES = 3, UNIT = 32, L1_SAMPLES = 31, STREAM_GAP = 4096 + 320, BEDS = 5 };
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(double *v, size_t n) {
     qsort(v, n, sizeof *v, ascending);
     return v[n / 2];
-}
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static int failed(void) {

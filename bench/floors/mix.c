@@ -3,6 +3,7 @@
  * by side; a mix is a loop put together of copies of them, which works because none refers to its
  * own address. Rounds of 50 us and the least of many: the VM's fast minutes. */
 #include "floors.h"
+#include "../timing.h"
 
 #define X(name, text, ...) text,
 const char *const ng_kind_names[NG_KINDS_COUNT] = {NG_KINDS(X)};
@@ -102,12 +103,6 @@ static loop assemble(const uint8_t *order, int n) {
     loop f;
     memcpy(&f, &mix.code, sizeof f);
     return f;
-}
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static double least(loop f, size_t rounds) {

@@ -2,6 +2,7 @@
 /* The loop that times everything with a C call, and the contenders that need nothing but libnormgen
  * and libc. Built by CMake, loaded by bench/peers with ctypes; keeps no state of its own. */
 #include "shim.h"
+#include "../timing.h"
 
 #include <normgen/normgen.h>
 
@@ -21,12 +22,6 @@ EXPORT void *peers_normgen(const peers_job *job, normgen_kernel *kernel, peers_f
 EXPORT void *peers_memcpy(const peers_job *job, peers_fn *fn);
 EXPORT void *peers_bare(const peers_job *job, normgen_kernel *kernel, normgen_fn code,
                         peers_fn *fn);
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 /* One word of each cache line is enough to bring it near. */
 uint64_t peers_read(const char *at, size_t bytes) {
