@@ -41,6 +41,9 @@ static void reserve_stack(ng_lower *l) {
     if (l->limit) return;
     for (int j = 0; j < p->keeps; j++)
         if (l->s->keep[j] == NG_SCRATCH) l->scratch[j] = stack_vectors(l, vectors);
+    for (int i = 0; i < p->ops; i++)
+        if (ng_schedule_once(p, l->s, i))
+            l->once[i] = stack_vectors(l, (uint64_t)(p->hidden / l->vector + 1));
     if (l->s->visit == NG_VISIT_TILES)
         l->between = stack_vectors(l, (uint64_t)(l->s->block * p->ops / l->vector + 1));
     if (p->passes > 1 && p->hidden > NG_SEGMENT)
@@ -289,6 +292,7 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
         load_arguments(l);
         reserve_stack(l);
         prepare_strides(l);
+        if (l->s->shared && !l->limit) ng_sweep_shared(l);
         all_rows(l, &rows);
         if (streams_something(l)) ng_intrinsic(g, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
         LLVMBuildRetVoid(g->b);

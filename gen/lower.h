@@ -5,6 +5,7 @@
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   ahead.c    a pass whose elements wait for their group, one slice ahead
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
+ *   once.c     values that all rows share, computed before the first one
  *   spans.c    operations that look at other elements of the slice
  *   reduce.c   accumulators, the binary counter over segments, the fold over lanes
  *   convert.c  memory types to and from the compute type
@@ -52,6 +53,7 @@ typedef struct ng_lower {
     ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
+    ng_v once[NG_MAX_OPS];     /* stack arrays of the values of shared=once, or NULL */
     ng_v between;              /* stack array: scalars of each row of a block, of visit=tiles */
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
@@ -85,16 +87,22 @@ typedef struct ng_slice {
     int partial; /* elements of the last vector when it is partial, else 0 */
 } ng_slice;
 
+/* No pass of a row: what rows share, before any of them. */
+enum { NG_SHARED_PASS = -1 };
+
 /* A pass over the elements of a block. */
 typedef struct ng_work {
     ng_rows *rows;
-    int pass;
+    int pass;          /* or NG_SHARED_PASS */
     ng_rows *prefetch; /* rows to prefetch meanwhile, or NULL */
 } ng_work;
 
 /* sweep.c: runs up to NG_MAX_TOGETHER passes over the same elements, each for its own rows; leaves
  * the reductions' results in rows->scalar. Later passes come first. */
 void ng_sweep(ng_lower *l, const ng_work *work, int works);
+
+/* The values of shared=once, into their arrays. */
+void ng_sweep_shared(ng_lower *l);
 
 /* The last pass over `count` elements from v_from on: elements only, not scalars. */
 void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count);
@@ -149,6 +157,13 @@ void ng_store_scalars(ng_lower *l, ng_rows *rows);
 /* Address of the slice's vector k in a stream's row. */
 ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,
                         const ng_slice *slice, int k);
+
+/* once.c: of shared=once */
+/* The scalars that are made of what rows share. */
+void ng_prepare_shared(ng_lower *l, ng_rows *rows);
+/* Computes a slice of all such values, into their arrays; loads one of operation i from its. */
+void ng_store_shared(ng_values *e);
+void ng_load_shared(ng_values *e, int i, ng_v *out);
 
 /* spans.c */
 int64_t ng_slice_elements(const ng_lower *l, const ng_slice *slice);

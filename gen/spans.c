@@ -105,7 +105,7 @@ static bool is_group_value(const ng_lower *l, int i, int pass) {
 }
 
 bool ng_waits_for_groups(const ng_lower *l, const ng_work *work) {
-    for (int i = 0; i < l->p->ops && !l->limit; i++)
+    for (int i = 0; i < l->p->ops && !l->limit && work->pass != NG_SHARED_PASS; i++)
         if (is_group_value(l, i, work->pass)) return true;
     return false;
 }

@@ -54,6 +54,8 @@ static void begin_rows(sweep *w, int index, ng_values *e, int from, int to, int6
     for (int row = from; row < to; row++) {
         if (l->limit) {
             ng_move_slice(l, work->rows, row, e->slice.v_at, elements);
+        } else if (work->pass == NG_SHARED_PASS) {
+            ng_store_shared(e);
         } else {
             ng_accumulate(e, &w->r, w->work, index, row);
             ng_evaluate_stores(e, row);
@@ -156,6 +158,15 @@ static void run_segments(sweep *w) {
         run(w, ng_i64(g, whole * NG_SEGMENT), whole * NG_SEGMENT, tail);
     }
     ng_finish(l, &w->r, w->work, whole, tail != 0);
+}
+
+void ng_sweep_shared(ng_lower *l) {
+    ng_rows rows = {.n = 1};
+    ng_work work = {.rows = &rows, .pass = NG_SHARED_PASS};
+    sweep w = {.l = l, .work = &work, .works = 1};
+    for (int s = 0; s < l->p->streams; s++) rows.base[s][0] = l->base[s];
+    ng_prepare_shared(l, &rows);
+    run(&w, ng_i64(&l->g, 0), 0, l->p->hidden);
 }
 
 void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count) {

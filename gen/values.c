@@ -249,6 +249,8 @@ const ng_v *ng_value(ng_values *e, int i, int row) {
     bool later = e->work->pass > ng_op_first_pass(op);
     if (j >= 0 && later)
         recall(e, j, row, out);
+    else if (e->l->once[i] && e->work->pass != NG_SHARED_PASS)
+        ng_load_shared(e, i, out);
     else if (ng_spans(e->l, i))
         ng_span_value(e, i, row, out);
     else if (op->code == NG_LOAD)

@@ -32,6 +32,8 @@ static const ng_axis_value overlap_values[] = {{"no", NG_OVERLAP_NO},
                                                {NULL, 0}};
 static const ng_axis_value layout_values[] = {
     {"linear", NG_LAYOUT_LINEAR}, {"evenodd", NG_LAYOUT_EVENODD}, {NULL, 0}};
+static const ng_axis_value shared_values[] = {
+    {"anew", NG_SHARED_ANEW}, {"once", NG_SHARED_ONCE}, {NULL, 0}};
 static const ng_axis_value visit_values[] = {
     {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {NULL, 0}};
 
@@ -59,6 +61,10 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
          "beside: the rows of a block go side by side; tiles: row after row, but the last pass in "
          "tiles of 1024 elements, for which the rows take turns, so that what they share stays in "
          "L1"),
+    AXIS(
+        shared,
+        "once: what follows from arrays that all rows share (a weight of 16 bits widened, 1 added) "
+        "is computed once a call into a stack array, not for every block of rows"),
 };
 
 /* ---- the index vector: one index per axis, one per crossing value for keep ---- */
@@ -304,6 +310,16 @@ static const char *visit_problem(const ng_program *p, const ng_schedule *s) {
     return NULL;
 }
 
+static const char *shared_problem(const ng_program *p, const ng_schedule *s, int64_t *scratch) {
+    int64_t arrays = 0;
+    if (s->shared == NG_SHARED_ANEW) return NULL;
+    for (int i = 0; i < p->ops; i++) arrays += ng_schedule_once(p, s, i);
+    if (arrays == 0) return "shared=once: nothing that rows share is worth it";
+    if (ng_schedule_uses(p, s, NG_REGS)) return "shared=once: not together with keep=regs";
+    *scratch += arrays * (p->hidden + ng_schedule_vector(p, s)) * ng_types[p->compute].bytes;
+    return NULL;
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -321,7 +337,9 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     }
     const char *why_layout = layout_problem(p, s);
     if (why_layout) return why_layout;
-    if (scratch > NG_SCRATCH_BYTES) return "keep=scratch: more than 64 KiB of stack";
+    const char *why_shared = shared_problem(p, s, &scratch);
+    if (why_shared) return why_shared;
+    if (scratch > NG_SCRATCH_BYTES) return "keep=scratch, shared=once: more than 64 KiB of stack";
     const char *why_overlap = overlap_problem(p, s);
     if (why_overlap) return why_overlap;
     const char *why_visit = visit_problem(p, s);

@@ -16,6 +16,7 @@ typedef enum ng_overlap {
 } ng_overlap;
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES } ng_visit;
+typedef enum ng_shared { NG_SHARED_ANEW, NG_SHARED_ONCE } ng_shared;
 typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
 
 typedef struct ng_schedule {
@@ -26,6 +27,7 @@ typedef struct ng_schedule {
     int16_t overlap;           /* ng_overlap: which passes of neighbouring blocks run together */
     int16_t layout;            /* ng_layout: which elements a register holds */
     int16_t visit;             /* ng_visit: in which order the rows of a block are visited */
+    int16_t shared;            /* ng_shared: where what rows share is computed */
     uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
 } ng_schedule;
 
@@ -41,12 +43,12 @@ typedef struct ng_axis {
     const ng_axis_value *values; /* simplest first, ended by a NULL text */
     const char *help;
 } ng_axis;
-#define NG_AXIS_COUNT 8
+#define NG_AXIS_COUNT 9
 #define NG_AXES_WRITTEN 6 /* these are always written, later ones when not the simplest value */
 extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
 #define NG_MAX_TOGETHER 4 /* passes of overlap=all */
-#define NG_SCHEDULE_TEXT 160
+#define NG_SCHEDULE_TEXT 192
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
 #define NG_SIZE_CAP 900    /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
@@ -79,6 +81,9 @@ size_t ng_schedule_alignment(const ng_program *program, const ng_schedule *sched
  * does). */
 bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
                          const ng_op *store);
+/* Whether the schedule has operation i computed once a call, into a stack array: an elem value that
+ * rows share, is not read as it is, and that others are made of. */
+bool ng_schedule_once(const ng_program *program, const ng_schedule *schedule, int i);
 /* Rows of a block that the code spells out: all, or one and a loop over them. */
 int ng_schedule_rows(const ng_schedule *schedule);
 /* Sums of a program; vectors of all of a block's, which a loop over the elements carries around. */

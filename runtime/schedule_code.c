@@ -58,6 +58,18 @@ size_t ng_schedule_alignment(const ng_program *p, const ng_schedule *s, int stre
     return 1;
 }
 
+static bool shares_elements(const ng_op *op) { return op->shared && !op->scalar; }
+
+bool ng_schedule_once(const ng_program *p, const ng_schedule *s, int i) {
+    const ng_op *op = &p->op[i];
+    if (s->shared == NG_SHARED_ANEW || !shares_elements(op) || op->code == NG_STORE) return false;
+    if (op->code == NG_LOAD && op->type == p->compute) return false;
+    for (int user = i + 1; user < p->ops; user++)
+        for (int j = 0; j < ng_op_operands(&p->op[user]); j++)
+            if (p->op[user].a[j] == i && !shares_elements(&p->op[user])) return true;
+    return false;
+}
+
 int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
 
 /* Whether the operation only combines what groups (and rows) have one value of: it is done once for
@@ -111,10 +123,19 @@ static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint
         const ng_op *op = &p->op[i];
         bool reduces_here = ng_op_reduces(op) && op->level - 1 == pass;
         if (grouped && of_groups(p, op)) continue;
+        if (s->shared && shares_elements(op)) continue; /* loaded by whoever uses it */
         if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
                                  : reduces_here || (!op->scalar && passes[i] >> pass & 1))
             *(alike(p, op) ? &size.once : &size.each) += op_size(s, op);
     }
+    return size;
+}
+
+/* What is computed once a call, for one vector. */
+static int64_t once_size(const ng_program *p, const ng_schedule *s) {
+    int64_t size = 0;
+    for (int i = 0; i < p->ops && s->shared; i++)
+        if (shares_elements(&p->op[i])) size += op_size(s, &p->op[i]) + ng_schedule_once(p, s, i);
     return size;
 }
 
@@ -181,6 +202,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
         folds += copies * rows * fold_size(p, s, pass);
     }
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */
+    blocks += once_size(p, s);
     blocks = blocks / 2 + rows * memory_size(p, s);
     int64_t size = pass_vectors(p, s, ng_schedule_uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */

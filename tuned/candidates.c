@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW_ROWS = 4 };
+
 static int16_t axis_value(const ng_schedule *s, const ng_axis *axis) {
     int16_t v;
     memcpy(&v, (const char *)s + axis->offset, sizeof v);
@@ -42,8 +44,8 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
 
 /* Blocks of more rows than there are (or lie in an outer row, as a block does), prefetching or
  * overlapping with a next block that never comes, streaming what the next reader wants in cache,
- * turns where everything stays in L1, vectors of a quarter of what there is where memory does not
- * set the pace: none can win. */
+ * turns where everything stays in L1, what rows share computed once for next to no rows, vectors of
+ * a quarter of what there is where memory does not set the pace: none can win. */
 static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
@@ -55,6 +57,7 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     if (s->overlap == NG_OVERLAP_ALL && rows < (size_t)place->program->passes * block) return false;
     if ((s->prefetch || s->visit) && place->regime == NG_L1) return false;
+    if (s->shared && rows < FEW_ROWS) return false;
     return big || s->store == NG_STORE_CACHED;
 }
 
@@ -149,6 +152,7 @@ normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
         s.overlap = NG_OVERLAP_NO;
         s.visit = NG_VISIT_BESIDE;
         s.layout = NG_LAYOUT_LINEAR;
+        s.shared = NG_SHARED_ANEW;
         memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
         if (!contains(place->program, out, kept, &s) && can_pay(place, isa, &s) &&
             ng_schedule_legal(place->program, isa, &s, NULL) &&
