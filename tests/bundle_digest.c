@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls every function of a bundle of tests/bundle_specs.lua (prefix "norms") with a few row counts,
- * whole and in ranges, and prints a digest of all outputs; then the ISA level on stderr. Plain C
- * without normgen's headers, so that it builds with any compiler for any architecture. */
+/* Calls every function of a bundle of tests/bundle_specs.lua (prefix "norms") with a few row
+ * counts, whole and in ranges, and prints a digest of all outputs; then the ISA level on stderr.
+ * Plain C without normgen's headers, so that it builds with any compiler for any architecture. */
 #include "norms.h"
 
 #include <stdio.h>
@@ -82,7 +82,8 @@ int main(int argc, char **argv) {
         fill(x, 4096 * n, "bf16"), fill(w, 4096, "bf16");
         norms_llama_args llama = {.rows = n, .x = x, .weight = w, .y = y};
         RUN(llama, llama, y, 4096 * 2 * n);
-        fill(x, 512 * n, "bf16"), fill(w, 256, "bf16"), fill(b, 32 * n, "f32"), fill(r, 32 * n, "f32");
+        fill(x, 512 * n, "bf16"), fill(w, 256, "bf16"), fill(b, 32 * n, "f32"),
+            fill(r, 32 * n, "f32");
         norms_heads_args heads = {.rows = 4 * n, .x = x, .weight = w, .y = y, .cos = b, .sin = r};
         heads.x_outer = 1024; /* of each token's eight heads the first four */
         RUN(heads, heads, y, 256 * 2 * n);

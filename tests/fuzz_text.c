@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libFuzzer: whatever stands in a text, parsing ends with a status, and what was accepted prints and
- * parses back as itself. The first byte picks the reader. */
+/* libFuzzer: whatever stands in a text, parsing ends with a status, and what was accepted prints
+ * and parses back as itself. The first byte picks the reader. */
 #include "decimal.h"
 #include "program.h"
 #include "schedule.h"

@@ -274,6 +274,25 @@ START_TEST(bytes_do_not_depend_on_threads) {
 }
 END_TEST
 
+/* The first part of the default team is shorter than the others. */
+START_TEST(the_default_team_leaves_no_row_out) {
+    host_call c;
+    normgen_kernel *k = get(RICH);
+    k->team_state->awake_ns = UINT64_MAX >> 1;
+    k->team_state->worked = 0;
+    host_call_init(&c, RICH, 400, 0);
+    size_t from = ng_plan_of(k)->cutoff.parallel_rows;
+    ck_assert_uint_lt(from + 100, c.rows);
+    for (size_t rows = from; rows < from + 100; rows++) {
+        host_call_blank(&c);
+        c.args.rows = rows;
+        ck_assert_int_eq(normgen_run_parallel(k, &c.args), NORMGEN_OK);
+        ck_assert_msg(host_call_right(&c, 0, rows), "%zu rows", rows);
+    }
+    host_call_fini(&c);
+}
+END_TEST
+
 START_TEST(threads_divide_the_rows_of_all_sets) {
     static const size_t rows[] = {300, 1, 7, 500, 0, 1003};
     enum { SETS = sizeof rows / sizeof rows[0] };
@@ -467,6 +486,7 @@ static Suite *suite(void) {
     tcase_add_test(t, row_counts_pick_the_regime);
     tcase_add_test(t, addresses_pick_between_streaming_and_cached);
     tcase_add_test(t, bytes_do_not_depend_on_threads);
+    tcase_add_test(t, the_default_team_leaves_no_row_out);
     tcase_add_test(t, threads_divide_the_rows_of_all_sets);
     tcase_add_test(t, small_calls_stay_on_one_thread);
     tcase_add_test(t, a_sleeping_team_is_woken_by_what_pays_for_it);
