@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench", "peers"))
+import docs  # noqa: E402
 import figures  # noqa: E402
 import grid  # noqa: E402
 import report  # noqa: E402
@@ -39,6 +40,26 @@ class Figures(unittest.TestCase):
 
     def test_geometric_mean(self):
         self.assertAlmostEqual(figures.geomean([2, 8]), 4)
+
+
+class Docs(unittest.TestCase):
+    def test_only_what_is_between_the_marks_changes(self):
+        text = "a\n<!-- peers -->\nold\nold\n<!-- /peers -->\nb\n"
+        self.assertEqual(docs.replaced(text, ["new", ""], "f"), "a\n<!-- peers -->\nnew\n<!-- /peers -->\nb\n")
+
+    def test_a_backslash_is_a_backslash(self):
+        text = "<!-- peers -->\n<!-- /peers -->\n"
+        self.assertIn("\\1 \\n", docs.replaced(text, ["\\1 \\n"], "f"))
+
+    def test_missing_marks_are_said(self):
+        with self.assertRaises(SystemExit):
+            docs.replaced("no marks", ["new"], "f")
+
+    def test_documents_have_their_marks(self):
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+        for name in ("README.md", "docs/performance.md"):
+            with open(os.path.join(root, name), encoding="utf-8") as f:
+                docs.replaced(f.read(), [], name)
 
 
 class Grid(unittest.TestCase):

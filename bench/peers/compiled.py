@@ -136,13 +136,15 @@ class Limits:
         except OSError as e:
             raise Absent(str(e)) from e
         self.lib.peers_limits_error.restype = ctypes.c_char_p
+        self.lib.peers_limits_name_bytes.restype = ctypes.c_size_t
         self.made = {}
 
     def of(self, point):
         """[(name, code)]"""
         k = (point.spec, point.regime)
         if k not in self.made:
-            codes, names = (FN * MOST_LIMITS)(), (ctypes.c_char * 160 * MOST_LIMITS)()
+            name = ctypes.c_char * self.lib.peers_limits_name_bytes()
+            codes, names = (FN * MOST_LIMITS)(), (name * MOST_LIMITS)()
             regime = "l1" if point.regime == "one" else point.regime
             n = self.lib.peers_limits(point.spec.encode(), regime.encode(),
                                       ctypes.c_size_t(point.rows * point.slices), point.threads,

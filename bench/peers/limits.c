@@ -14,10 +14,14 @@
 EXPORT int peers_limits(const char *text, const char *regime, size_t rows, int threads, int most,
                         normgen_fn *code, char (*names)[NG_SCHEDULE_TEXT]);
 EXPORT const char *peers_limits_error(void);
+EXPORT size_t peers_limits_name_bytes(void);
 
 static ng_jit *jit; /* code lives as long as the process */
 
 const char *peers_limits_error(void) { return normgen_error(); }
+
+/* Bytes of each element of `names`. */
+size_t peers_limits_name_bytes(void) { return NG_SCHEDULE_TEXT; }
 
 static normgen_status candidates(const ng_place *place, const ng_isa *isa, ng_schedule **list,
                                  size_t *n) {

@@ -10,8 +10,10 @@ import os
 import subprocess
 import sys
 
+import docs
 import grid
 import report
+import results
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -51,6 +53,7 @@ def options():
     p.add_argument("--prepare", action="store_true", help="compile everything, measure nothing")
     p.add_argument("--specs", action="store_true", help="only print the specs, for normgen tune")
     p.add_argument("--report", action="store_true", help="only write tables and plots of what is there")
+    p.add_argument("--docs", metavar="HOW", help="only write what is there into docs/ and README.md, and HOW it was tuned")
     p.add_argument("--plots", help="folder of the plots (default: beside the CSV)")
     p.add_argument("--build", default="build", help=argparse.SUPPRESS)
     p.add_argument("--work", default="build-peers", help=argparse.SUPPRESS)
@@ -92,6 +95,11 @@ def main():
     a.build, a.work = os.path.abspath(a.build), os.path.abspath(a.work)
     os.makedirs(a.work, exist_ok=True)
     a.csv = os.path.abspath(a.csv or os.path.join(a.work, "results.csv"))
+    if a.docs:
+        facts, lines = results.read(a.csv)
+        for path in docs.write(facts, report.points_of(lines), a.docs, os.path.dirname(os.path.dirname(HERE))):
+            print(path)
+        return 0
     complete = True if a.report else measure(a)
     if complete is False:
         return 1
