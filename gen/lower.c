@@ -36,7 +36,8 @@ static ng_v stack_vectors(ng_lower *l, uint64_t vectors) {
 
 static void reserve_stack(ng_lower *l) {
     const ng_program *p = l->p;
-    uint64_t vectors = (uint64_t)((p->hidden + l->vector) * l->s->block / l->vector + 1);
+    int64_t rows = l->s->block * ng_schedule_scratches(p, l->s);
+    uint64_t vectors = (uint64_t)((p->hidden + l->vector) * rows / l->vector + 1);
     if (l->s->store == NG_STORE_STAGED) l->stage = stack_vectors(l, STAGE);
     if (l->limit) return;
     for (int j = 0; j < p->keeps; j++)
@@ -134,17 +135,20 @@ static void prepare_strides(ng_lower *l) {
             l->strides[s][r] = LLVMBuildMul(l->g.b, l->inner[s], ng_i64(&l->g, r), "");
 }
 
-/* The n rows from a position on; *at moves behind them. */
-void ng_rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
+void ng_rows_from(ng_lower *l, ng_rows *rows, int n, const ng_v *first) {
     ng_v *kept[NG_MAX_KEEP];
     memcpy(kept, rows->kept, sizeof kept);
     memset(rows, 0, sizeof *rows);
     memcpy(rows->kept, kept, sizeof kept);
     rows->n = n;
-    for (int s = 0; s < l->p->streams; s++) {
-        ng_v v_first = row_address(l, s, *at);
-        for (int r = 0; r < n; r++) rows->base[s][r] = strides_on(l, s, v_first, r);
-    }
+    for (int s = 0; s < l->p->streams; s++)
+        for (int r = 0; r < n; r++) rows->base[s][r] = strides_on(l, s, first[s], r);
+}
+
+void ng_rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
+    ng_v first[NORMGEN_MAX_STREAMS];
+    for (int s = 0; s < l->p->streams; s++) first[s] = row_address(l, s, *at);
+    ng_rows_from(l, rows, n, first);
     *at = ng_rows_on(l, *at, n);
 }
 
@@ -192,7 +196,7 @@ static position plain_block(ng_lower *l, ng_rows *rows, int n, position at) {
 /* Blocks of n rows from a position on, at least one. */
 static position some_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
     if (l->limit || !l->s->overlap) return plain_block(l, rows, n, at);
-    return ng_overlapped_blocks(l, rows, n, at);
+    return ng_overlapped_blocks(l, n, at);
 }
 
 /* while rows are left: blocks of rows, where they fit; else one row. */

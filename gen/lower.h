@@ -50,7 +50,7 @@ typedef struct ng_lower {
     ng_v v_args, v_first, v_last, v_per_outer;
     ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
     ng_v strides[NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* odd multiples of inner */
-    ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [block][hidden + a vector] of the compute type */
+    ng_v scratch[NG_MAX_KEEP]; /* stack arrays: [rows][hidden + a vector] of the compute type */
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
     ng_v once[NG_MAX_OPS];     /* stack arrays of the values of shared=once, or NULL */
@@ -58,7 +58,7 @@ typedef struct ng_lower {
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
     size_t pooled;             /* of it in use */
-    ng_flight *flying;         /* room for overlap=all */
+    ng_flight *flying;         /* room for blocks in flight */
 } ng_lower;
 
 /* A block of rows being worked on, and what is known about it so far. */
@@ -68,7 +68,7 @@ typedef struct ng_rows {
     ng_v scalar[NG_MAX_OPS];                   /* <n x real>: scalar values, once computed */
     ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */
     ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
-    ng_v v_number; /* number of the first one in its block, or NULL for 0 */
+    ng_v v_number; /* of the first one among those that have a scratch, or NULL for 0 */
 } ng_rows;
 
 /* A place among the rows: row = outer * rows_per_outer + inner, kept in parts so that no division
@@ -109,8 +109,8 @@ void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count)
 
 /* overlap.c: blocks of n rows with overlap from a position on, where ng_blocks_fit; returns the
  * place behind them. */
-ng_position ng_overlapped_blocks(ng_lower *l, ng_rows *rows, int n, ng_position at);
-/* i1: whether as many blocks of n rows fit as the schedule works on at once; 1 without overlap. */
+ng_position ng_overlapped_blocks(ng_lower *l, int n, ng_position at);
+/* i1: whether as many blocks of n rows fit as the schedule needs at least; 1 without overlap. */
 ng_v ng_blocks_fit(ng_lower *l, int n, ng_position at);
 /* What l->flying is: free() it. NULL for want of memory. */
 ng_flight *ng_flight_new(void);
@@ -255,6 +255,8 @@ ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);
 void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);
 
 /* lower.c */
+/* n rows, the first of which is at first[stream]; what was known of others is forgotten. */
+void ng_rows_from(ng_lower *l, ng_rows *rows, int n, const ng_v *first);
 /* The n rows from a position on; *at moves behind them. */
 void ng_rows_at(ng_lower *l, ng_rows *rows, int n, ng_position *at);
 /* The rows from a position on, for prefetching; where there are none, the current ones. */

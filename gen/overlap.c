@@ -1,292 +1,237 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blocks of which several are in work at once (overlap): passes of neighbouring blocks run side by
- * side, so that what one of them waits for is hidden behind the others. */
+ * side, so that what one of them waits for is hidden behind the others. What happens is a row of
+ * rounds: each begins a block, and runs every pass for the block that is as many rounds old as the
+ * pass lags (ng_overlap_lag), in a few sweeps over the elements (ng_overlap_sweep). Before the loop
+ * and after it there are rounds without the passes whose block does not exist. */
 #include "lower.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef ng_position position;
 
-/* ---- the last pass of a block with the first of the next ---- */
+/* What is known of a block between two rounds, and used later on: scalars, and where its first row
+ * is in each stream. */
+typedef struct cargo {
+    int n, op[NG_MAX_OPS];
+    ng_v scalar[NG_MAX_OPS], base[NORMGEN_MAX_STREAMS];
+    ng_v v_number; /* of its first row's scratch */
+} cargo;
 
-/* What the first passes leave behind: their reductions, and first elements that were read before
- * them. */
-static int roots_of(const ng_lower *l, int passes, int *roots) {
-    int n = 0;
-    for (int i = 0; i < l->p->ops; i++) {
-        const ng_op *op = &l->p->op[i];
-        if (op->code == NG_PEEK || (ng_op_reduces(op) && op->level <= passes)) roots[n++] = i;
-    }
-    return n;
-}
+enum { CARRIED = NG_MAX_FLIGHT * (NG_MAX_OPS + NORMGEN_MAX_STREAMS + 1) + 4 };
 
-/* Blocks from a position on, where one fits; returns the place behind the last that does.
- * first pass of block 0
- * loop:  middle passes of this block; leave when no other one fits behind it
- *        last pass of this block together with the first pass of the next; what is prefetched is
- *        the block after that
- * last pass of the last block */
-static position overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
-    const ng_build *g = &l->g;
-    int roots[NG_MAX_OPS], n_roots = roots_of(l, 1, roots), last = l->p->passes - 1;
-    ng_rows next = {0}, to_come = {0};
-    position after = at;
-    LLVMBasicBlockRef b_loop = ng_block_new(g, "overlap"), b_both = ng_block_new(g, "both"),
-                      b_last = ng_block_new(g, "last");
-
-    ng_rows_at(l, rows, n, &after);
-    ng_sweep(l, &(ng_work){.rows = rows, .pass = 0}, 1);
-    LLVMBasicBlockRef b_from = ng_block_here(g);
-    LLVMBuildBr(g->b, b_loop);
-
-    ng_block_start(g, b_loop);
-    position here = ng_position_carry(l, at, b_from);
-    ng_v carried[NG_MAX_OPS];
-    for (int i = 0; i < n_roots; i++) carried[i] = ng_phi(g, rows->scalar[roots[i]], b_from);
-    after = here;
-    ng_rows_at(l, rows, n, &after);
-    for (int i = 0; i < n_roots; i++) rows->scalar[roots[i]] = carried[i];
-    for (int pass = 1; pass < last; pass++) ng_sweep(l, &(ng_work){.rows = rows, .pass = pass}, 1);
-    LLVMBuildCondBr(g->b, ng_rows_fit(l, after, n), b_both, b_last);
-
-    ng_block_start(g, b_both);
-    ng_rows current = *rows; /* scalars computed in this branch are not those of the other */
-    position behind = after;
-    ng_rows_at(l, &next, n, &behind);
-    ng_work both[2] = {{.rows = &current, .pass = last}, {.rows = &next, .pass = 0}};
-    if (l->s->prefetch != NG_PREFETCH_NONE) {
-        ng_rows_to_prefetch(l, &to_come, &next, behind);
-        both[0].prefetch = &to_come;
-    }
-    ng_sweep(l, both, 2);
-    ng_position_back(l, here, after);
-    for (int i = 0; i < n_roots; i++)
-        ng_phi_add(carried[i], next.scalar[roots[i]], ng_block_here(g));
-    LLVMBuildBr(g->b, b_loop);
-
-    ng_block_start(g, b_last);
-    ng_sweep(l, &(ng_work){.rows = rows, .pass = last}, 1);
-    return after;
-}
-
-/* ---- overlap of all passes ---- */
-
-/* Blocks in flight: number 0 is the oldest. */
 struct ng_flight {
-    ng_rows block[NG_MAX_TOGETHER];
-    ng_v phi[NG_MAX_TOGETHER][NG_MAX_OPS]; /* roots at the top of the loop */
+    ng_lower *l;
+    int n;                        /* rows of a block */
+    position at;                  /* of the block that the next round begins, */
+    ng_v v_number;                /* and of its scratch */
+    ng_rows block[NG_MAX_FLIGHT]; /* of this round, by age in rounds */
+    cargo cargo[NG_MAX_FLIGHT];
+    ng_v carried[CARRIED], phi[CARRIED];
 };
 
 ng_flight *ng_flight_new(void) { return calloc(1, sizeof(ng_flight)); }
 
-/* One sweep: blocks `from` to `to` - 1, the first in pass `pass`, each next one a pass behind. */
-static void sweep_flight(ng_lower *l, ng_flight *f, int from, int to, int pass, ng_rows *prefetch) {
-    ng_work work[NG_MAX_TOGETHER];
-    for (int j = from; j < to; j++)
-        work[j - from] = (ng_work){.rows = &f->block[j], .pass = pass - (j - from)};
-    work[0].prefetch = prefetch;
-    ng_sweep(l, work, to - from);
-}
+static int lag_of(const ng_lower *l, int pass) { return ng_overlap_lag(l->p, l->s, pass); }
+static int oldest(const ng_lower *l) { return lag_of(l, l->p->passes - 1); }
 
-/* The phis of what the blocks have computed so far, and their way back around the loop, where each
- * block has become an older one. */
-static void carry_roots(ng_lower *l, ng_flight *f, LLVMBasicBlockRef b_from, bool back) {
-    int roots[NG_MAX_OPS], passes = l->p->passes;
-    for (int j = 0; j + 1 < passes; j++) {
-        int n = roots_of(l, passes - 1 - j, roots);
-        for (int i = 0; i < n; i++)
-            if (back)
-                ng_phi_add(f->phi[j][i], f->block[j + 1].scalar[roots[i]], b_from);
-            else
-                f->phi[j][i] = ng_phi(&l->g, f->block[j].scalar[roots[i]], b_from);
-    }
-}
+/* ---- what is known between rounds ---- */
 
-/* All blocks in flight from a position on; *second is the position of the second one. Returns the
- * one behind them. */
-static position take_off(ng_lower *l, ng_flight *f, int n, position at, position *second) {
-    int roots[NG_MAX_OPS], passes = l->p->passes;
-    for (int j = 0; j < passes; j++) {
-        ng_rows_at(l, &f->block[j], n, &at);
-        if (j == 0) *second = at;
-        int n_roots = roots_of(l, passes - 1 - j, roots);
-        for (int i = 0; i < n_roots && j + 1 < passes; i++)
-            f->block[j].scalar[roots[i]] = f->phi[j][i];
-    }
-    return at;
-}
-
-/* Blocks from a position on, where a flight fits:
- * first passes of the first blocks, until each is a pass behind the one before it
- * loop:  one pass of each block in flight, the last one of the oldest and the first one of a new
- * one what is left of the others */
-static position pipelined_blocks(ng_lower *l, ng_flight *f, int n, position at) {
-    const ng_build *g = &l->g;
-    int passes = l->p->passes;
-    ng_rows to_come = {0};
-    position from = at, second = at;
-    LLVMBasicBlockRef b_loop = ng_block_new(g, "pipeline"), b_drain = ng_block_new(g, "drain");
-
-    for (int j = 0; j + 1 < passes; j++) ng_rows_at(l, &f->block[j], n, &from);
-    for (int pass = 0; pass + 1 < passes; pass++) sweep_flight(l, f, 0, pass + 1, pass, NULL);
-    LLVMBasicBlockRef b_from = ng_block_here(g);
-    LLVMBuildBr(g->b, b_loop);
-
-    ng_block_start(g, b_loop);
-    position here = ng_position_carry(l, at, b_from);
-    carry_roots(l, f, b_from, false);
-    position after = take_off(l, f, n, here, &second);
-    if (l->s->prefetch != NG_PREFETCH_NONE)
-        ng_rows_to_prefetch(l, &to_come, &f->block[passes - 1], after);
-    sweep_flight(l, f, 0, passes, passes - 1, l->s->prefetch == NG_PREFETCH_NONE ? NULL : &to_come);
-    ng_position_back(l, here, second);
-    LLVMBuildCondBr(g->b, ng_rows_fit(l, after, n), b_loop, b_drain);
-    carry_roots(l, f, ng_block_here(g), true);
-
-    ng_block_start(g, b_drain);
-    for (int j = 1; j < passes; j++) sweep_flight(l, f, j, passes, passes - 1, NULL);
-    return after;
-}
-
-/* ---- overlap of every second block ---- */
-
-/* Scalars that the last of two passes needs. */
-static int scalars_between(const ng_lower *l, int *list) {
-    bool stored[NG_MAX_OPS] = {false};
-    int n = 0;
-    for (int i = 0; i < l->p->ops; i++)
-        if (l->p->op[i].code == NG_STORE) stored[l->p->op[i].a[0]] = true;
+/* Scalars that are known once the first `done` passes are, and that later ones need; of what
+ * follows from the sums only what follows from those of the first `followed` passes. */
+static void find_scalars(const ng_lower *l, int done, int followed, cargo *c) {
+    bool needed[NG_MAX_OPS] = {false};
     for (int i = 0; i < l->p->ops; i++) {
         const ng_op *op = &l->p->op[i];
-        if (!op->scalar || op->code == NG_STORE || op->code == NG_CONST || op->code == NG_BITS)
-            continue;
-        if (stored[i] || l->passes[i] >> 1 & 1) list[n++] = i;
+        bool stores = op->code == NG_STORE, later = stores || op->level > followed;
+        for (int j = 0; j < ng_op_operands(op) && op->scalar && later; j++) needed[op->a[j]] = true;
     }
-    return n;
+    c->n = 0;
+    for (int i = 0; i < l->p->ops; i++) {
+        const ng_op *op = &l->p->op[i];
+        bool fixed = op->code == NG_STORE || op->code == NG_CONST || op->code == NG_BITS;
+        if (!op->scalar || fixed || op->level > (ng_op_reduces(op) ? done : followed)) continue;
+        if (needed[i] || l->passes[i] >> done) c->op[c->n++] = i;
+    }
 }
 
-/* Values of a block's scalars at some place. */
-typedef struct scalars {
-    int n, op[NG_MAX_OPS];
-    ng_v v[NG_MAX_OPS];
-} scalars;
-
-static void scalars_start(ng_lower *l, scalars *s, int n) {
-    ng_t t = LLVMVectorType(l->t_real, (unsigned)n);
-    for (int i = 0; i < s->n; i++) s->v[i] = LLVMConstNull(t);
-}
-static scalars scalars_phi(ng_lower *l, const scalars *s, LLVMBasicBlockRef b_from) {
-    scalars phi = *s;
-    for (int i = 0; i < s->n; i++) phi.v[i] = ng_phi(&l->g, s->v[i], b_from);
-    return phi;
-}
-static void scalars_back(const scalars *phi, const scalars *next, LLVMBasicBlockRef b_from) {
-    for (int i = 0; i < phi->n; i++) ng_phi_add(phi->v[i], next->v[i], b_from);
-}
-static void scalars_take(ng_lower *l, scalars *s, ng_rows *rows) {
-    for (int i = 0; i < s->n; i++) s->v[i] = ng_scalar(l, rows, s->op[i]);
-}
-static void scalars_give(const scalars *s, ng_rows *rows) {
-    for (int i = 0; i < s->n; i++) rows->scalar[s->op[i]] = s->v[i];
-}
-/* What the last pass needs, from what the first one left. */
-static void scalars_step(ng_lower *l, const scalars *roots, scalars *between, int n) {
-    ng_rows rows = {.n = n};
-    scalars_give(roots, &rows);
-    scalars_take(l, between, &rows);
+/* A block that no pass waits for in the next round keeps its sums as they are for that long, so
+ * that what follows from them runs beside the fold of the block behind it, not after its own. */
+static void start_cargo(ng_flight *f, int age) {
+    ng_lower *l = f->l;
+    cargo *c = &f->cargo[age];
+    int done = 0;
+    while (done < l->p->passes && lag_of(l, done) < age) done++;
+    bool fresh = lag_of(l, done - 1) == age - 1,
+         waits = done < l->p->passes && lag_of(l, done) > age;
+    find_scalars(l, done, fresh && waits ? done - 1 : done, c);
+    ng_t t = LLVMVectorType(l->t_real, (unsigned)f->n);
+    for (int i = 0; i < c->n; i++) c->scalar[i] = LLVMGetPoison(t);
+    for (int s = 0; s < l->p->streams; s++) c->base[s] = LLVMGetPoison(l->g.t_ptr);
+    c->v_number = LLVMGetPoison(l->g.t_i64);
 }
 
-/* Blocks from a position on, where two fit:
- * twice: first pass of a block, and what is between the passes of the one before it
- * loop:  the last pass of a block, what is between the passes of the next, the first pass of the
- * one behind that, as long as one fits twice: last pass of a block, and what is between the passes
- * of the next */
-static position spaced_blocks(ng_lower *l, int n, position at) {
-    const ng_build *g = &l->g;
-    scalars roots, between;
-    ng_rows rows = {0}, newest = {0}, to_come = {0};
-    bool prefetch = l->s->prefetch != NG_PREFETCH_NONE;
-    LLVMBasicBlockRef b_from = ng_block_here(g), b_first = ng_block_new(g, "first"),
-                      b_loop = ng_block_new(g, "spaced"), b_both = ng_block_new(g, "both"),
-                      b_last = ng_block_new(g, "last"), b_done = ng_block_new(g, "spaced_done");
-    roots.n = roots_of(l, 1, roots.op);
-    between.n = scalars_between(l, between.op);
-    scalars_start(l, &roots, n);
-    LLVMBuildBr(g->b, b_first);
+/* The block as it stands at the beginning of a round, from what is known of it. */
+static void board(ng_flight *f, int age) {
+    const cargo *c = &f->cargo[age];
+    ng_rows_from(f->l, &f->block[age], f->n, c->base);
+    for (int i = 0; i < c->n; i++) f->block[age].scalar[c->op[i]] = c->scalar[i];
+    f->block[age].v_number = c->v_number;
+}
 
-    ng_block_start(g, b_first);
-    position here = ng_position_carry(l, at, b_from), after = here;
-    scalars phi_roots = scalars_phi(l, &roots, b_from);
-    scalars_step(l, &phi_roots, &between, n);
-    ng_rows_at(l, &newest, n, &after);
-    ng_sweep(l, &(ng_work){.rows = &newest, .pass = 0}, 1);
-    scalars_take(l, &roots, &newest);
-    LLVMBasicBlockRef b_end = ng_block_here(g);
-    scalars_back(&phi_roots, &roots, b_end);
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, here.v_row, at.v_row, ""), b_first,
-                    b_loop);
-    ng_position_back_from(here, after, b_end);
+/* A new block, and the place and the scratch of the next one. */
+static void begin(ng_flight *f) {
+    const ng_build *g = &f->l->g;
+    int scratches = ng_schedule_scratches(f->l->p, f->l->s);
+    ng_rows_at(f->l, &f->block[0], f->n, &f->at);
+    f->block[0].v_number = f->v_number;
+    if (scratches == 1) return;
+    ng_v v_next = LLVMBuildAdd(g->b, f->v_number, ng_i64(g, f->n), "");
+    ng_v v_over = LLVMBuildICmp(g->b, LLVMIntEQ, v_next, ng_i64(g, scratches * f->n), "");
+    f->v_number = LLVMBuildSelect(g->b, v_over, ng_i64(g, 0), v_next, "");
+}
 
-    ng_block_start(g, b_loop);
-    position old = ng_position_carry(l, at, b_end), new = ng_position_carry(l, after, b_end);
-    scalars loop_roots = scalars_phi(l, &roots, b_end);
-    scalars loop_between = scalars_phi(l, &between, b_end);
-    LLVMBuildCondBr(g->b, ng_rows_fit(l, new, n), b_both, b_last);
+/* What is known at the end of the round of the block that will be of this age in the next one. */
+static void grow_older(ng_flight *f, int age) {
+    cargo *c = &f->cargo[age];
+    ng_rows *rows = &f->block[age - 1];
+    for (int i = 0; i < c->n; i++) c->scalar[i] = ng_scalar(f->l, rows, c->op[i]);
+    for (int s = 0; s < f->l->p->streams; s++) c->base[s] = rows->base[s][0];
+    c->v_number = rows->v_number;
+}
 
-    ng_block_start(g, b_both);
-    position behind_old = old, behind_new = new;
-    scalars_step(l, &loop_roots, &between, n);
-    ng_rows_at(l, &rows, n, &behind_old);
-    ng_rows_at(l, &newest, n, &behind_new);
-    scalars_give(&loop_between, &rows);
-    if (prefetch) ng_rows_to_prefetch(l, &to_come, &newest, behind_new);
-    ng_work both[2] = {{.rows = &rows, .pass = 1, .prefetch = prefetch ? &to_come : NULL},
-                       {.rows = &newest, .pass = 0}};
-    ng_sweep(l, both, 2);
-    scalars_take(l, &roots, &newest);
-    ng_position_back(l, old, behind_old);
-    ng_position_back(l, new, behind_new);
-    b_end = ng_block_here(g);
-    scalars_back(&loop_roots, &roots, b_end);
-    scalars_back(&loop_between, &between, b_end);
-    LLVMBuildBr(g->b, b_loop);
+/* ---- rounds ---- */
 
-    ng_block_start(g, b_last);
-    here = ng_position_carry(l, old, b_loop);
-    scalars phi_between = scalars_phi(l, &loop_between, b_loop);
-    after = here;
-    scalars_step(l, &loop_roots, &between, n);
-    ng_rows_at(l, &rows, n, &after);
-    scalars_give(&phi_between, &rows);
-    ng_sweep(l, &(ng_work){.rows = &rows, .pass = 1}, 1);
-    b_end = ng_block_here(g);
-    ng_position_back_from(here, after, b_end);
-    scalars_back(&phi_between, &between, b_end);
-    LLVMBuildCondBr(g->b, LLVMBuildICmp(g->b, LLVMIntEQ, after.v_row, new.v_row, ""), b_done,
-                    b_last);
+/* Some rounds of one kind. */
+typedef struct rounds {
+    int lag_from, lag_to; /* passes that run */
+    int age_from, age_to; /* blocks that something is known of, but the one that a round begins */
+    bool begins;          /* each round begins a block */
+    bool prefetches;
+} rounds;
+
+static void run_sweep(ng_flight *f, const rounds *r, int sweep, ng_rows *prefetch) {
+    ng_lower *l = f->l;
+    ng_work work[NG_MAX_TOGETHER];
+    int works = 0;
+    for (int pass = l->p->passes - 1; pass >= 0; pass--) {
+        int lag = lag_of(l, pass);
+        if (ng_overlap_sweep(l->p, l->s, pass) != sweep || lag < r->lag_from || lag > r->lag_to)
+            continue;
+        bool last = pass == l->p->passes - 1;
+        work[works++] =
+            (ng_work){.rows = &f->block[lag], .pass = pass, .prefetch = last ? prefetch : NULL};
+    }
+    if (works) ng_sweep(l, work, works);
+}
+
+static void run_round(ng_flight *f, const rounds *r) {
+    ng_lower *l = f->l;
+    ng_rows to_come = {0};
+    bool prefetches = r->prefetches && l->s->prefetch != NG_PREFETCH_NONE;
+    for (int age = r->age_from; age <= r->age_to; age++) board(f, age);
+    if (r->begins) begin(f);
+    if (prefetches) ng_rows_to_prefetch(l, &to_come, &f->block[0], f->at);
+    for (int sweep = 0; sweep < l->p->passes; sweep++)
+        run_sweep(f, r, sweep, prefetches ? &to_come : NULL);
+    for (int age = r->age_to; age >= r->age_from + !r->begins; age--) grow_older(f, age);
+}
+
+static ng_v *move(ng_v *v, ng_v *place, size_t n, bool back) {
+    memcpy(back ? place : v, back ? v : place, n * sizeof *v);
+    return v + n;
+}
+
+/* What a loop of rounds carries around, into f->carried or from there; returns how much. */
+static unsigned carry(ng_flight *f, const rounds *r, bool back) {
+    ng_v *v = f->carried;
+    ng_v *where[4] = {&f->at.v_row, &f->at.v_outer, &f->at.v_inner, &f->v_number};
+    for (int i = 0; i < 4 && r->begins; i++) {
+        if (!back) *where[i] = ng_opaque(&f->l->g, *where[i]);
+        v = move(v, where[i], 1, back);
+    }
+    for (int age = r->age_from; age <= r->age_to; age++) {
+        cargo *c = &f->cargo[age];
+        v = move(v, c->scalar, (size_t)c->n, back);
+        v = move(v, c->base, (size_t)f->l->p->streams, back);
+        v = move(v, &c->v_number, 1, back);
+    }
+    return (unsigned)(v - f->carried);
+}
+
+static void some_rounds(ng_flight *f, const rounds *r, int count) {
+    const ng_build *g = &f->l->g;
+    ng_loop loop;
+    if (count == 1) {
+        run_round(f, r);
+        return;
+    }
+    unsigned n = carry(f, r, false);
+    ng_loop_begin(g, &loop, ng_i64(g, 0), ng_i64(g, count), 1, f->carried, n);
+    carry(f, r, true);
+    run_round(f, r);
+    carry(f, r, false);
+    ng_loop_end(g, &loop);
+    carry(f, r, true);
+}
+
+/* As long as another block fits. */
+static void all_rounds(ng_flight *f, const rounds *r) {
+    const ng_build *g = &f->l->g;
+    unsigned n = carry(f, r, false);
+    LLVMBasicBlockRef b_from = ng_block_here(g), b_head = ng_block_new(g, "rounds"),
+                      b_round = ng_block_new(g, "round"), b_done = ng_block_new(g, "rounds_done");
+    LLVMBuildBr(g->b, b_head);
+    ng_block_start(g, b_head);
+    for (unsigned i = 0; i < n; i++) f->phi[i] = ng_phi(g, f->carried[i], b_from);
+    memcpy(f->carried, f->phi, n * sizeof *f->phi);
+    carry(f, r, true);
+    LLVMBuildCondBr(g->b, ng_rows_fit(f->l, f->at, f->n), b_round, b_done);
+    ng_block_start(g, b_round);
+    run_round(f, r);
+    carry(f, r, false);
+    for (unsigned i = 0; i < n; i++) ng_phi_add(f->phi[i], f->carried[i], ng_block_here(g));
+    LLVMBuildBr(g->b, b_head);
     ng_block_start(g, b_done);
-    return new;
+    memcpy(f->carried, f->phi, n * sizeof *f->phi);
+    carry(f, r, true);
 }
 
-/* ---- all of them ---- */
-
-/* Blocks that each way needs at least. */
-static int blocks_of(const ng_lower *l) {
-    if (l->limit) return 1;
-    return l->s->overlap == NG_OVERLAP_ALL ? l->p->passes : l->s->overlap == NG_OVERLAP_TWO ? 2 : 1;
-}
+/* ---- blocks ---- */
 
 ng_v ng_blocks_fit(ng_lower *l, int n, position at) {
     ng_v v_fit = ng_rows_fit(l, at, n);
-    for (int j = 1; j < blocks_of(l); j++) {
+    for (int j = 1; j < oldest(l) && !l->limit; j++) {
         at = ng_rows_on(l, at, n);
         v_fit = LLVMBuildAnd(l->g.b, v_fit, ng_rows_fit(l, at, n), "");
     }
     return v_fit;
 }
 
-position ng_overlapped_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
-    if (l->s->overlap == NG_OVERLAP_ALL) return pipelined_blocks(l, l->flying, n, at);
-    if (l->s->overlap == NG_OVERLAP_TWO) return spaced_blocks(l, n, at);
-    return overlapped_blocks(l, rows, n, at);
+position ng_overlapped_blocks(ng_lower *l, int n, position at) {
+    ng_flight *f = l->flying;
+    int last = oldest(l);
+    f->l = l;
+    f->n = n;
+    f->at = at;
+    f->v_number = ng_i64(&l->g, 0);
+    for (int age = 1; age <= last; age++) start_cargo(f, age);
+    for (int pass = 0, lag, next; pass + 1 < l->p->passes;
+         pass++) { /* until the last pass begins */
+        lag = lag_of(l, pass);
+        next = lag_of(l, pass + 1);
+        rounds r = {.lag_to = lag, .age_from = 1, .age_to = next, .begins = true};
+        if (next > lag) some_rounds(f, &r, next - lag);
+    }
+    rounds all = {
+        .lag_to = last, .age_from = 1, .age_to = last, .begins = true, .prefetches = true};
+    all_rounds(f, &all);
+    for (int pass = 1, lag, before; pass < l->p->passes; pass++) { /* the passes that are left */
+        lag = lag_of(l, pass);
+        before = lag_of(l, pass - 1);
+        rounds r = {.lag_from = lag, .lag_to = last, .age_from = before + 1, .age_to = last};
+        if (lag > before) some_rounds(f, &r, lag - before);
+    }
+    return f->at;
 }

@@ -16,15 +16,12 @@ static int64_t counter_levels(const ng_lower *l) {
 static unsigned lane_vectors(const ng_lower *l) { return (unsigned)(l->p->lanes / l->vector); }
 
 uint64_t ng_counter_vectors(const ng_lower *l) {
-    uint64_t most = 0, sum = 0;
-    for (int pass = 0; pass + 1 < l->p->passes; pass++) {
-        uint64_t n = 0;
-        for (int i = 0; i < l->p->ops; i++)
-            n += ng_op_reduces(&l->p->op[i]) && l->p->op[i].level - 1 == pass;
-        if (n > most) most = n;
-        sum += n;
+    uint64_t n[NG_MAX_OPS] = {0}, most = 0; /* of each sweep */
+    for (int i = 0; i < l->p->ops; i++) {
+        if (!ng_op_reduces(&l->p->op[i])) continue;
+        uint64_t *of_sweep = &n[ng_overlap_sweep(l->p, l->s, l->p->op[i].level - 1)];
+        if (++*of_sweep > most) most = *of_sweep;
     }
-    if (l->s->overlap == NG_OVERLAP_ALL) most = sum;
     return most * (uint64_t)counter_levels(l) * (uint64_t)ng_schedule_rows(l->s) * lane_vectors(l);
 }
 

@@ -51,9 +51,9 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
                    "L2 only, and with overlap those of the block after it"),
     AXIS(overlap,
          "yes: the last pass of a block runs together with the first pass of the next; all: "
-         "every pass of a block runs together with the one before of the next block; two: the "
-         "last pass together with the first of the next block but one, so that what is computed "
-         "between them has the time of a block"),
+         "every pass of a block runs together with the one before of the next block; two: with "
+         "the one before of the next block but one, so that what is computed between them has the "
+         "time of a block"),
     AXIS(layout,
          "evenodd: of two neighbouring registers one holds the even and one the odd elements, "
          "so that bf16 is widened without shuffles"),
@@ -272,29 +272,44 @@ static const char *layout_problem(const ng_program *p, const ng_schedule *s) {
     return "layout=evenodd: no row is of type bf16";
 }
 
+/* Whether passes that run together go over the same elements. */
+static bool widths_agree(const ng_program *p, const ng_schedule *s) {
+    for (int pass = 1; pass < p->passes; pass++)
+        for (int before = 0; before < pass; before++)
+            if (ng_overlap_sweep(p, s, before) == ng_overlap_sweep(p, s, pass) &&
+                p->width[before] != p->width[pass])
+                return false;
+    return true;
+}
+
+/* The sums of several passes in one sweep have to fit. */
+static bool sums_fit(const ng_program *p, const ng_schedule *s, int sweep) {
+    int passes = 0;
+    int64_t sums = 0, vectors = s->block * (p->lanes / ng_schedule_vector(p, s));
+    for (int pass = 0; pass < p->passes; pass++) {
+        int64_t n = ng_overlap_sweep(p, s, pass) == sweep ? ng_pass_sums(p, pass) : 0;
+        sums += n;
+        passes += n > 0;
+    }
+    if (passes < 2) return true;
+    return sums <= NG_MAX_REDUCTIONS &&
+           (!ng_schedule_loops(p, s) || sums * vectors <= NG_SUMS_TOGETHER);
+}
+
 static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     if (!s->overlap) return NULL;
     if (p->passes < 2) return "overlap: the program has one pass";
     if (ng_schedule_uses(p, s, NG_REGS)) return "overlap: not together with keep=regs";
     if (s->prefetch == NG_PREFETCH_NEXT)
         return "overlap: the next block is loaded anyway, prefetch=next gains nothing";
-    if (p->width[0] != p->width[p->passes - 1])
-        return "overlap: first and last pass go over different elements";
-    if (s->overlap == NG_OVERLAP_TWO && p->passes != 2) return "overlap=two: not two passes";
-    if (s->overlap == NG_OVERLAP_TWO && ng_schedule_uses(p, s, NG_SCRATCH))
-        return "overlap=two: not together with keep=scratch";
-    if (s->overlap != NG_OVERLAP_ALL) return NULL;
-    if (p->passes == 2) return "overlap=all: with two passes that is overlap=yes";
-    if (p->passes > NG_MAX_TOGETHER) return "overlap=all: too many passes";
+    if (s->overlap >= NG_OVERLAP_ALL && p->passes > NG_MAX_TOGETHER)
+        return "overlap: too many passes";
+    if (s->overlap == NG_OVERLAP_ALL && p->passes == 2)
+        return "overlap=all: with two passes that is overlap=yes";
+    if (!widths_agree(p, s)) return "overlap: passes that run together go over different elements";
     for (int pass = 0; pass < p->passes; pass++)
-        if (p->width[pass] != p->hidden) return "overlap=all: a pass goes over a part of the row";
-    if (ng_program_sums(p) > NG_MAX_REDUCTIONS ||
-        (ng_schedule_loops(p, s) && ng_schedule_sums(p, s) > NG_SUMS_TOGETHER))
-        return "overlap=all: its sums do not fit the registers";
-    /* The next block but one would write over what this one still needs. */
-    for (int j = 0; j < p->keeps; j++)
-        if (s->keep[j] == NG_SCRATCH && first_pass_of(p, j) + 2 < p->passes)
-            return "overlap=all: scratch is for values of the last but one pass";
+        if (!sums_fit(p, s, ng_overlap_sweep(p, s, pass)))
+            return "overlap: sums of passes that run together do not fit the registers";
     return NULL;
 }
 
@@ -333,7 +348,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     for (int j = 0; j < p->keeps; j++) {
         const char *why = keep_problem(p, s, j);
         if (why) return why;
-        if (s->keep[j] == NG_SCRATCH) scratch += (p->hidden + vector) * csize * s->block;
+        if (s->keep[j] == NG_SCRATCH)
+            scratch += ng_schedule_scratches(p, s) * (p->hidden + vector) * csize * s->block;
     }
     const char *why_layout = layout_problem(p, s);
     if (why_layout) return why_layout;

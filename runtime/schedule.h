@@ -47,7 +47,8 @@ typedef struct ng_axis {
 #define NG_AXES_WRITTEN 6 /* these are always written, later ones when not the simplest value */
 extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
-#define NG_MAX_TOGETHER 4 /* passes of overlap=all */
+#define NG_MAX_TOGETHER 4 /* passes that run side by side */
+#define NG_MAX_FLIGHT 7   /* blocks in work at once: two a pass but the last */
 #define NG_SCHEDULE_TEXT 192
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
@@ -86,7 +87,17 @@ bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
 bool ng_schedule_once(const ng_program *program, const ng_schedule *schedule, int i);
 /* Rows of a block that the code spells out: all, or one and a loop over them. */
 int ng_schedule_rows(const ng_schedule *schedule);
-/* Sums of a program; vectors of all of a block's, which a loop over the elements carries around. */
+/* With overlap: by how many blocks a pass is behind the first one, never less than the pass before
+ * it; and in which of a round's sweeps over the elements it runs. Without: 0, and one each. */
+int ng_overlap_lag(const ng_program *program, const ng_schedule *schedule, int pass);
+int ng_overlap_sweep(const ng_program *program, const ng_schedule *schedule, int pass);
+/* Blocks whose scratch has to be there at once, 1 without overlap. */
+int ng_schedule_scratches(const ng_program *program, const ng_schedule *schedule);
+/* Different lags: as often does the code have each pass. */
+int ng_overlap_copies(const ng_program *program, const ng_schedule *schedule);
+/* Sums of a pass, of a program; vectors of all of a block's, which a loop over the elements carries
+ * around. */
+int64_t ng_pass_sums(const ng_program *program, int pass);
 int64_t ng_program_sums(const ng_program *program);
 int64_t ng_schedule_sums(const ng_program *program, const ng_schedule *schedule);
 #define NG_SUMS_TOGETHER 16 /* of them: half of the registers of the widest ISA levels */

@@ -72,6 +72,50 @@ bool ng_schedule_once(const ng_program *p, const ng_schedule *s, int i) {
 
 int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
 
+/* Each value of overlap: how far the second pass is behind the first and each other one behind the
+ * one before it, and which passes run in the round's last sweep; the others have one each. */
+static const struct {
+    int8_t second, others;
+    bool first_there, middle_there;
+} overlaps[] = {[NG_OVERLAP_NO] = {0, 0, false, false},
+                [NG_OVERLAP_YES] = {1, 0, true, false},
+                [NG_OVERLAP_ALL] = {1, 1, true, true},
+                [NG_OVERLAP_TWO] = {2, 2, true, true}};
+
+int ng_overlap_lag(const ng_program *p, const ng_schedule *s, int pass) {
+    (void)p;
+    return pass ? overlaps[s->overlap].second + (pass - 1) * overlaps[s->overlap].others : 0;
+}
+
+int ng_overlap_sweep(const ng_program *p, const ng_schedule *s, int pass) {
+    bool last = pass == p->passes - 1;
+    if (last || (pass ? overlaps[s->overlap].middle_there : overlaps[s->overlap].first_there))
+        return p->passes - 1;
+    return pass;
+}
+
+/* A block's scratch may go to the block that is written when it is read last: within a sweep later
+ * passes come first, slice by slice. */
+int ng_schedule_scratches(const ng_program *p, const ng_schedule *s) {
+    int most = 1;
+    for (int j = 0; j < p->keeps; j++) {
+        int first = ng_op_first_pass(&p->op[p->keep[j]]);
+        for (int later = first + 1; later < p->passes && s->keep[j] == NG_SCRATCH; later++) {
+            int n = ng_overlap_lag(p, s, later) - ng_overlap_lag(p, s, first);
+            if (ng_overlap_sweep(p, s, later) > ng_overlap_sweep(p, s, first) && n) n++;
+            if (n > most) most = n;
+        }
+    }
+    return most;
+}
+
+int ng_overlap_copies(const ng_program *p, const ng_schedule *s) {
+    int copies = 1;
+    for (int pass = 1; pass < p->passes; pass++)
+        copies += ng_overlap_lag(p, s, pass) != ng_overlap_lag(p, s, pass - 1);
+    return copies;
+}
+
 /* Whether the operation only combines what groups (and rows) have one value of: it is done once for
  * the groups of a slice. */
 static bool of_groups(const ng_program *p, const ng_op *op) {
@@ -108,11 +152,22 @@ static int64_t op_size(const ng_schedule *s, const ng_op *op) {
     return load ? 4 : store ? 3 : 6;
 }
 
+int64_t ng_pass_sums(const ng_program *p, int pass) {
+    int64_t sums = 0;
+    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]) && p->op[i].level - 1 == pass;
+    return sums;
+}
+
+int64_t ng_program_sums(const ng_program *p) {
+    int64_t sums = 0;
+    for (int pass = 0; pass < p->passes; pass++) sums += ng_pass_sums(p, pass);
+    return sums;
+}
+
 /* Instructions of the folds of a pass, for one row. */
 static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
-    int64_t sums = 0, steps = s->layout == NG_LAYOUT_EVENODD ? 7 : 4;
-    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]) && p->op[i].level - 1 == pass;
-    return sums * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
+    int64_t steps = s->layout == NG_LAYOUT_EVENODD ? 7 : 4;
+    return ng_pass_sums(p, pass) * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
 }
 
 static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
@@ -169,12 +224,6 @@ static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
     return size;
 }
 
-int64_t ng_program_sums(const ng_program *p) {
-    int64_t sums = 0;
-    for (int i = 0; i < p->ops; i++) sums += ng_op_reduces(&p->op[i]);
-    return sums;
-}
-
 int64_t ng_schedule_sums(const ng_program *p, const ng_schedule *s) {
     return ng_program_sums(p) * ng_schedule_rows(s) * p->lanes / ng_schedule_vector(p, s);
 }
@@ -186,14 +235,12 @@ bool ng_schedule_loops(const ng_program *p, const ng_schedule *s) {
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
     pass_cost all = {0};
-    int rows = ng_schedule_rows(s);
+    int rows = ng_schedule_rows(s), copies = ng_overlap_copies(p, s);
     int64_t blocks = 0, folds = 0;
     bool grouped = folds_groups(p), more = rows > 1 || s->overlap;
     ng_program_demand(p, s->keep, passes);
     for (int pass = 0; pass < p->passes; pass++) {
         pass_cost size = pass_size(p, s, passes, pass);
-        bool ends = pass == 0 || pass == p->passes - 1;
-        int copies = s->overlap == NG_OVERLAP_ALL ? p->passes : s->overlap && ends ? 2 : 1;
         all.each += size.each;
         all.once += size.once;
         blocks += copies * rows_size(size, rows);
@@ -206,7 +253,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     blocks = blocks / 2 + rows * memory_size(p, s);
     int64_t size = pass_vectors(p, s, ng_schedule_uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
-        size += 3 * ng_schedule_sums(p, s) * (s->overlap == NG_OVERLAP_ALL ? p->passes : 2);
+        size += 3 * ng_schedule_sums(p, s) * (copies > 2 ? copies : 2);
     if (ng_schedule_loops(p, s)) size += size / 4; /* longer addresses */
     if (ng_schedule_loops(p, s) && ng_schedule_sums(p, s) > NG_SUMS_TOGETHER * 2)
         size += size / 4; /* spilled */

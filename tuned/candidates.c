@@ -55,7 +55,8 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if (place->whole_space) return true;
     if (4 * s->vec <= isa->max_vec && place->regime != NG_DRAM) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
-    if (s->overlap == NG_OVERLAP_ALL && rows < (size_t)place->program->passes * block) return false;
+    int lag = ng_overlap_lag(place->program, s, place->program->passes - 1);
+    if (rows < (size_t)(lag + 1) * block) return false;
     if ((s->prefetch || s->visit) && place->regime == NG_L1) return false;
     if (s->shared && rows < FEW_ROWS) return false;
     return big || s->store == NG_STORE_CACHED;
