@@ -23,19 +23,24 @@ static const integer integers[NG_TYPE_COUNT] = {
     [NORMGEN_U8] = {"llvm.x86.avx512.packuswb.512", 0, 255},
 };
 
-/* Four vectors of integers to one of saturated bytes: packs work in quarters of a vector, so the
- * four-byte pieces that come out are put in order. NULL where no such instruction fits. */
-static ng_v pack_by_instruction(const ng_lower *l, const integer *f, ng_v v) {
-    const ng_build *g = &l->g;
-    ng_v half[2], pair[2];
-    int order[16];
-    if (l->s->vec != 512 || size_of(v) != 64) return NULL;
-    for (unsigned i = 0; i < 2; i++) {
-        pair[0] = ng_subvector(g, v, 32 * i, 16);
-        pair[1] = ng_subvector(g, v, 32 * i + 16, 16);
-        half[i] = ng_intrinsic(g, "llvm.x86.avx512.packssdw.512", NULL, 0, pair, 2);
+/* Packs work in quarters of a vector. Whether they are what n vectors of 32-bit integers become
+ * bytes by. */
+static bool packs(const ng_lower *l, unsigned n) { return l->s->vec == 512 && n % 4 == 0; }
+
+/* Pairs of n vectors of integers to saturated words. */
+static void pack_words(const ng_lower *l, const ng_v *v, unsigned n, ng_v *out) {
+    for (unsigned i = 0; i < n / 2; i++) {
+        ng_v pair[2] = {v[2 * i], v[2 * i + 1]};
+        out[i] = ng_intrinsic(&l->g, "llvm.x86.avx512.packssdw.512", NULL, 0, pair, 2);
     }
-    v = ng_intrinsic(g, f->pack, NULL, 0, half, 2);
+}
+
+/* Two such vectors of words to one of saturated bytes: the four-byte pieces that come out are put
+ * in order. */
+static ng_v pack_bytes(const ng_lower *l, const integer *f, ng_v *half) {
+    const ng_build *g = &l->g;
+    int order[16];
+    ng_v v = ng_intrinsic(g, f->pack, NULL, 0, half, 2);
     for (int i = 0; i < 16; i++) order[i] = 4 * (i % 4) + i / 4;
     v = ng_bitcast(g, v, vector_of(g->t_i32, 16));
     return ng_bitcast(g, ng_shuffle(g, v, v, order, 16), vector_of(g->t_i8, 64));
@@ -44,12 +49,6 @@ static ng_v pack_by_instruction(const ng_lower *l, const integer *f, ng_v v) {
 static ng_v saturated(const ng_lower *l, const integer *f, ng_v v) {
     const ng_build *g = &l->g;
     ng_t t = LLVMTypeOf(v);
-    unsigned n = size_of(v);
-    if (n > 64) /* half by half */
-        return ng_concat(g, saturated(l, f, ng_subvector(g, v, 0, n / 2)),
-                         saturated(l, f, ng_subvector(g, v, n / 2, n / 2)));
-    ng_v v_packed = pack_by_instruction(l, f, v);
-    if (v_packed) return v_packed;
     ng_v low[2] = {v, ng_int_const(t, (uint64_t)(int64_t)f->lowest)};
     ng_v high[2] = {ng_intrinsic(g, "llvm.smax", &t, 1, low, 2),
                     ng_int_const(t, (uint64_t)(int64_t)f->highest)};
@@ -91,44 +90,63 @@ static ng_v convert_vector(const ng_lower *l, const char *name, ng_v v) {
     return ng_intrinsic(g, name, NULL, 0, args, l->s->vec == 512 ? 4 : 1);
 }
 
-/* i1: whether any element of n vectors is the lowest integer. */
+/* i1: whether any element of n vectors, a power of two, is the lowest integer of its size. */
 static ng_v any_lowest(const ng_build *g, const ng_v *v, unsigned n) {
     ng_v least[MAX_SLICE];
     ng_t t = LLVMTypeOf(v[0]);
+    unsigned bits = LLVMGetIntTypeWidth(LLVMGetElementType(t));
     for (unsigned i = 0; i < n; i++) least[i] = v[i];
     for (unsigned half = n / 2; half; half /= 2)
         for (unsigned i = 0; i < half; i++) {
             ng_v args[2] = {least[i], least[i + half]};
             least[i] = ng_intrinsic(g, "llvm.smin", &t, 1, args, 2);
         }
-    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntEQ, least[0], ng_int_const(t, 0x80000000u), "");
+    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntEQ, least[0], ng_int_const(t, 1ull << (bits - 1)), "");
     ng_t t_mask = LLVMIntTypeInContext(g->context, size_of(v_is));
     v_is = ng_bitcast(g, v_is, t_mask);
     return LLVMBuildICmp(g->b, LLVMIntNE, v_is, LLVMConstNull(t_mask), "");
 }
 
+/* Integers of n vectors, as words where they are packed. */
+static unsigned convert(const ng_lower *l, const char *name, const ng_v *in, unsigned n,
+                        ng_v *out) {
+    ng_v whole[MAX_SLICE];
+    bool words = packs(l, n);
+    for (unsigned i = 0; i < n; i++) (words ? whole : out)[i] = convert_vector(l, name, in[i]);
+    if (words) pack_words(l, whole, n, out);
+    return words ? n / 2 : n;
+}
+
+static ng_v bytes_of(const ng_lower *l, const integer *f, ng_v *v, unsigned n, bool words) {
+    ng_v out[MAX_SLICE];
+    if (!words) return saturated(l, f, ng_concat_all(&l->g, v, n));
+    for (unsigned i = 0; i < n / 2; i++) out[i] = pack_bytes(l, f, v + 2 * i);
+    return ng_concat_all(&l->g, out, n / 2);
+}
+
 /* By x86's instructions: only where they made the lowest integer of something, all is converted
- * again with care. */
+ * again with care. Words are looked at rather than what they were packed of: they are half as many,
+ * and of what saturates to their lowest value the careful conversion makes the same. */
 static ng_v by_instruction(const ng_lower *l, const integer *f, const char *name, ng_v v) {
     const ng_build *g = &l->g;
     unsigned n = size_of(v) / (unsigned)l->vector;
-    ng_v in[MAX_SLICE], out[MAX_SLICE], again[MAX_SLICE];
-    for (unsigned i = 0; i < n; i++) {
+    ng_v in[MAX_SLICE], out[MAX_SLICE], tamed[MAX_SLICE], again[MAX_SLICE];
+    for (unsigned i = 0; i < n; i++)
         in[i] = ng_subvector(g, v, i * (unsigned)l->vector, (unsigned)l->vector);
-        out[i] = convert_vector(l, name, in[i]);
-    }
+    unsigned n_out = convert(l, name, in, n, out);
     LLVMBasicBlockRef b_here = ng_block_here(g), b_rare = ng_block_new(g, "rare"),
                       b_go = ng_block_new(g, "usual");
-    ng_branch_rarely(g, any_lowest(g, out, n), b_rare, b_go);
+    ng_branch_rarely(g, any_lowest(g, out, n_out), b_rare, b_go);
     ng_block_start(g, b_rare);
-    for (unsigned i = 0; i < n; i++) again[i] = convert_vector(l, name, tame(l, f, in[i]));
+    for (unsigned i = 0; i < n; i++) tamed[i] = tame(l, f, in[i]);
+    convert(l, name, tamed, n, again);
     LLVMBuildBr(g->b, b_go);
     ng_block_start(g, b_go);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n_out; i++) {
         out[i] = ng_phi(g, out[i], b_here);
         ng_phi_add(out[i], again[i], b_rare);
     }
-    return ng_concat_all(g, out, n);
+    return bytes_of(l, f, out, n_out, packs(l, n));
 }
 
 static ng_v narrow(const ng_lower *l, int type, bool truncate, ng_v v) {
@@ -136,8 +154,7 @@ static ng_v narrow(const ng_lower *l, int type, bool truncate, ng_v v) {
     const integer *f = &integers[type];
     const char *name = conversion(l, truncate);
     unsigned n = size_of(v), vector = (unsigned)l->vector;
-    if (name && n >= vector && n / vector <= MAX_SLICE)
-        return saturated(l, f, by_instruction(l, f, name, v));
+    if (name && n >= vector && n / vector <= MAX_SLICE) return by_instruction(l, f, name, v);
     ng_t types[2] = {vector_of(g->t_i32, n), LLVMTypeOf(v)};
     if (truncate) v = ng_trunc(l, v);
     v = tame(l, f, v);
