@@ -188,23 +188,27 @@ typedef struct ng_reductions {
         int op, work;
     } item[MAX_REDUCTIONS];
     unsigned lane_vectors; /* of one row of one reduction */
-    unsigned total;        /* of all */
-    ng_v *acc;             /* [item][row][lane vector], total of them */
+    unsigned sums;         /* vectors of all sums, whose items come first: they go by segments */
+    unsigned total;        /* of all reductions */
+    unsigned carried;      /* and masks of maxima: see ng_accumulate */
+    ng_v *acc;             /* [item][row][lane vector], then [item of a maximum][row], a mask */
 } ng_reductions;
 /* Finds the reductions of the passes and counts their accumulators; acc is the caller's and has
  * room for MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS. */
 void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductions *r);
+/* Starts all of them for a row; the sums for a segment. */
+void ng_reductions_start(ng_lower *l, ng_reductions *r);
 void ng_reductions_zero(ng_lower *l, ng_reductions *r);
 /* Adds a slice of one row of one pass. */
 void ng_accumulate(ng_values *e, ng_reductions *r, const ng_work *work, int work_index, int row);
 /* A finished segment, number v_segment, into the counter in memory. */
-void ng_carry(ng_lower *l, ng_reductions *r, const ng_work *work, ng_v v_segment);
+void ng_carry(ng_lower *l, ng_reductions *r, ng_v v_segment);
 /* acc of the last segment (or nothing when it is in the counter as well) plus the `segments` that
  * the counter holds; then the fold over lanes into rows->scalar. */
 void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail);
 /* a + b, or the maximum of bits. */
 ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b);
-/* Vectors of the counter: all reductions of the pass that has most, at every level. */
+/* Vectors of the counter: all sums of the pass that has most, at every level. */
 uint64_t ng_counter_vectors(const ng_lower *l);
 
 /* convert.c */

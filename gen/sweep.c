@@ -124,7 +124,7 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
     } else if (whole) {
         ng_loop loop;
         ng_v v_end = LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), "");
-        ng_loop_begin(g, &loop, v_from, v_end, step, w->r.acc, w->r.total);
+        ng_loop_begin(g, &loop, v_from, v_end, step, w->r.acc, w->r.carried);
         elements_at(w, loop.v_index, 0, step);
         ng_loop_end(g, &loop);
     }
@@ -139,18 +139,25 @@ static void run_segments(sweep *w) {
     const ng_build *g = &l->g;
     int64_t width = l->p->width[w->work[0].pass];
     int64_t whole = width > NG_SEGMENT ? width / NG_SEGMENT : 0, tail = width - whole * NG_SEGMENT;
+    ng_reductions_start(l, &w->r);
+    if (w->r.sums == 0) { /* in any order */
+        run(w, ng_i64(g, 0), 0, width);
+        ng_finish(l, &w->r, w->work, 0, true);
+        return;
+    }
     if (whole && l->unrolled) {
         for (int64_t s = 0; s < whole; s++) {
             ng_reductions_zero(l, &w->r);
             run(w, NULL, s * NG_SEGMENT, NG_SEGMENT);
-            ng_carry(l, &w->r, w->work, ng_i64(g, s));
+            ng_carry(l, &w->r, ng_i64(g, s));
         }
     } else if (whole) {
         ng_loop loop;
-        ng_loop_begin(g, &loop, ng_i64(g, 0), ng_i64(g, whole), 1, NULL, 0);
+        ng_loop_begin(g, &loop, ng_i64(g, 0), ng_i64(g, whole), 1, w->r.acc + w->r.sums,
+                      w->r.carried - w->r.sums);
         ng_reductions_zero(l, &w->r);
         run(w, LLVMBuildMul(g->b, loop.v_index, ng_i64(g, NG_SEGMENT), ""), 0, NG_SEGMENT);
-        ng_carry(l, &w->r, w->work, loop.v_index);
+        ng_carry(l, &w->r, loop.v_index);
         ng_loop_end(g, &loop);
     }
     if (tail) {
