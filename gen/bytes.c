@@ -205,15 +205,41 @@ static ng_v magnitude(const ng_build *g, const minifloat *f, ng_v v) {
     return minimum(g, "llvm.umin", ng_bitcast(g, v, t), beyond);
 }
 
+/* The lowest byte of each integer, of which 7 bits are from one vector and the sign from the top of
+ * another. */
+static ng_v join_sign(const ng_lower *l, ng_v v_code, ng_v v_signed) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v_code);
+    ng_v v_sign = LLVMBuildLShr(g->b, v_signed, ng_int_const(t, 24), ""),
+         v_low = ng_int_const(t, 0x7f);
+    enum { FIRST_WHERE_THIRD = 0xe4 }; /* else the second */
+    if (l->isa->arch == NG_X86_64 && l->s->vec == 512 && size_of(v_code) == 16) {
+        ng_v args[4] = {v_code, v_sign, v_low, ng_i32(g, FIRST_WHERE_THIRD)};
+        return ng_intrinsic(g, "llvm.x86.avx512.pternlog.d.512", NULL, 0, args, 4);
+    }
+    v_sign = LLVMBuildAnd(g->b, v_sign, ng_int_const(t, 0x80), "");
+    return LLVMBuildOr(g->b, LLVMBuildAnd(g->b, v_code, v_low, ""), v_sign, "");
+}
+
+/* Integers from 0 to 255 to bytes. */
+static ng_v lowest_bytes(const ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    ng_v part[MAX_SLICE];
+    unsigned n = size_of(v) / 16;
+    if (l->isa->arch != NG_X86_64 || size_of(v) % 16 || !packs(l, n))
+        return LLVMBuildTrunc(g->b, v, vector_of(g->t_i8, size_of(v)), "");
+    for (unsigned i = 0; i < n; i++) part[i] = ng_subvector(g, v, 16 * i, 16);
+    pack_words(l, part, n, part);
+    return bytes_of(l, &integers[NORMGEN_U8], part, n / 2, true);
+}
+
 /* Adding 2^(e+23-mantissa) to a magnitude of exponent e puts its last bit at the last bit of the
  * f32 sum, which rounds to nearest even; e stops at the smallest exponent, so subnormals need
  * nothing else. The sum's last bits count units of the last place; the exponents below e are worth
  * 2^mantissa units each, an even number that is added to the power beforehand: then the sum's last
  * byte is the code. */
-ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
+static ng_v minifloat_codes(const ng_lower *l, const minifloat *f, ng_v v) {
     const ng_build *g = &l->g;
-    const minifloat *f = &minifloats[type];
-    v = ng_float_of_real(l, v);
     unsigned n = size_of(v);
     ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
     uint32_t drop = 23u - f->mantissa, least = (uint32_t)(127 + f->exponent) << 23;
@@ -225,10 +251,17 @@ ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
                                 ng_int_const(t, (drop << 23) - (least >> drop)), "");
     ng_v v_sum =
         LLVMBuildFAdd(g->b, ng_bitcast(g, v_m, t_float), ng_bitcast(g, v_power, t_float), "");
-    ng_v v_code = LLVMBuildAnd(g->b, ng_bitcast(g, v_sum, t), ng_int_const(t, 0x7f), "");
-    ng_v v_sign = LLVMBuildLShr(g->b, ng_bitcast(g, v, t), ng_int_const(t, 24), "");
-    v_sign = LLVMBuildAnd(g->b, v_sign, ng_int_const(t, 0x80), "");
-    return LLVMBuildTrunc(g->b, LLVMBuildOr(g->b, v_code, v_sign, ""), vector_of(g->t_i8, n), "");
+    return join_sign(l, ng_bitcast(g, v_sum, t), ng_bitcast(g, v, t));
+}
+
+ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
+    const ng_build *g = &l->g;
+    const minifloat *f = &minifloats[type];
+    ng_v part[MAX_SLICE];
+    unsigned n = size_of(v), each = n > (unsigned)l->vector ? (unsigned)l->vector : n;
+    for (unsigned i = 0; i < n / each; i++)
+        part[i] = minifloat_codes(l, f, ng_float_of_real(l, ng_subvector(g, v, i * each, each)));
+    return lowest_bytes(l, ng_concat_all(g, part, n / each));
 }
 
 /* The exponent is moved by a multiplication with a power of two; codes from the type's `special`
