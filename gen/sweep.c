@@ -13,7 +13,8 @@
 enum {
     LINE = 64,      /* bytes of a cache line */
     ALIASED = 4096, /* bytes between addresses that a load confuses with those of earlier stores */
-    UNSTORED = 8    /* vectors of a value that wait for their store */
+    UNSTORED = 8,   /* vectors of a value that wait for their store */
+    ACCUMULATORS = MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS
 };
 
 typedef struct sweep {
@@ -23,10 +24,7 @@ typedef struct sweep {
     ng_reductions r;
 } sweep;
 
-static int64_t step_of(const ng_lower *l) {
-    int64_t step = l->p->lanes < 64 ? 64 : l->p->lanes, slice = (int64_t)l->slice * l->vector;
-    return step < slice ? slice : step; /* a slice of an odd size is a whole row */
-}
+static int64_t step_of(const ng_lower *l) { return ng_schedule_step(l->p, l->s); }
 
 /* ---- one slice ---- */
 
@@ -132,6 +130,42 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
         elements_at(w, LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), ""), 0, count - whole);
 }
 
+/* Whole segments and a last shorter one in one loop, whose code is there once. Leaves the last's
+ * sums in acc; what is behind the sums goes on from segment to segment. */
+static void run_all_segments(sweep *w, int64_t width) {
+    ng_lower *l = w->l;
+    const ng_build *g = &l->g;
+    ng_t t = g->t_i64;
+    ng_v last[ACCUMULATORS], on[ACCUMULATORS], *acc = w->r.acc;
+    unsigned sums = w->r.sums, all = w->r.carried;
+    LLVMBasicBlockRef b_from = ng_block_here(g), b_head = ng_block_new(g, "segment"),
+                      b_carry = ng_block_new(g, "whole"), b_done = ng_block_new(g, "segments_done");
+    ng_loop loop;
+    LLVMBuildBr(g->b, b_head);
+    ng_block_start(g, b_head);
+    ng_v v_segment = ng_phi(g, ng_i64(g, 0), b_from);
+    for (unsigned i = sums; i < all; i++) acc[i] = on[i] = ng_phi(g, acc[i], b_from);
+    ng_v v_begin = LLVMBuildMul(g->b, v_segment, ng_i64(g, NG_SEGMENT), "");
+    ng_v ends[2] = {LLVMBuildAdd(g->b, v_begin, ng_i64(g, NG_SEGMENT), ""), ng_i64(g, width)};
+    ng_reductions_zero(l, &w->r);
+    ng_loop_begin(g, &loop, v_begin, ng_intrinsic(g, "llvm.umin", &t, 1, ends, 2), step_of(l), acc,
+                  all);
+    elements_at(w, loop.v_index, 0, step_of(l));
+    ng_loop_end(g, &loop);
+    memcpy(last, acc, all * sizeof *last);
+    ng_v v_is_last =
+        LLVMBuildICmp(g->b, LLVMIntEQ, v_segment, ng_i64(g, width / NG_SEGMENT), "");
+    LLVMBuildCondBr(g->b, v_is_last, b_done, b_carry);
+    ng_block_start(g, b_carry);
+    ng_carry(l, &w->r, v_segment);
+    for (unsigned i = sums; i < all; i++) ng_phi_add(on[i], acc[i], ng_block_here(g));
+    ng_phi_add(v_segment, ng_opaque(g, LLVMBuildAdd(g->b, v_segment, ng_i64(g, 1), "")),
+               ng_block_here(g));
+    LLVMBuildBr(g->b, b_head);
+    ng_block_start(g, b_done);
+    memcpy(acc, last, all * sizeof *last);
+}
+
 /* A pass with reductions: segment by segment. Whole segments are one loop; a row of one segment, or
  * its last partial one, stays in registers. */
 static void run_segments(sweep *w) {
@@ -143,6 +177,11 @@ static void run_segments(sweep *w) {
     if (w->r.sums == 0) { /* in any order */
         run(w, ng_i64(g, 0), 0, width);
         ng_finish(l, &w->r, w->work, 0, true);
+        return;
+    }
+    if (whole && tail && !l->unrolled && ng_schedule_even_segments(l->p, l->s)) {
+        run_all_segments(w, width);
+        ng_finish(l, &w->r, w->work, whole, true);
         return;
     }
     if (whole && l->unrolled) {
@@ -183,7 +222,7 @@ void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count)
 }
 
 void ng_sweep(ng_lower *l, const ng_work *work, int works) {
-    ng_v acc[MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS];
+    ng_v acc[ACCUMULATORS];
     sweep w = {.l = l, .work = work, .works = works};
     w.r.acc = acc;
     if (!l->limit) {

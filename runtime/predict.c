@@ -14,6 +14,7 @@ enum {
     SHORT_VALUES = 512,
     EVEN_VALUES = 3 << 10, /* beyond, two rows of even and odd registers do what four did */
     FOUR_VALUES = 4 << 10,
+    TWO_ROW = 4 << 10,    /* beyond, L1 does not have what overlap=two keeps in flight */
     STREAM_ROW = 4 << 10, /* beyond, streaming stores have to be paced */
     PIPELINE_ROW = 8 << 10,
     MANY_TURNS_ROW = 32 << 10, /* beyond, from memory, two rows that take turns do what eight did */
@@ -78,6 +79,7 @@ static void wish_near(const ng_program *p, size_t row, size_t shared, size_t val
         s->block = values <= (even ? FOUR_VALUES : TINY_VALUES) ? 4 : 2;
         bool reloads = p->keeps > 0 && s->keep[0] == NG_RELOAD;
         if (s->block == 2 && small && !reloads) s->overlap = NG_OVERLAP_YES;
+        if (!kept && p->passes == 2 && values <= FOUR_VALUES) s->overlap = NG_OVERLAP_TWO;
         return;
     }
     if (row + 2 * shared > TURNS_ROW && p->passes > 1) {
@@ -92,7 +94,7 @@ static void wish_near(const ng_program *p, size_t row, size_t shared, size_t val
     }
     if (p->passes > 2 && !small) s->block = 2;
     if (p->passes > 2 && row <= PIPELINE_ROW)
-        s->overlap = NG_OVERLAP_ALL;
+        s->overlap = row <= TWO_ROW && s->block == 1 ? NG_OVERLAP_TWO : NG_OVERLAP_ALL;
     else if (s->block == 1 && small)
         s->overlap = NG_OVERLAP_YES;
 }

@@ -85,6 +85,10 @@ bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,
 /* Whether the schedule has operation i computed once a call, into a stack array: an elem value that
  * rows share, is not read as it is, and that others are made of. */
 bool ng_schedule_once(const ng_program *program, const ng_schedule *schedule, int i);
+/* Elements that a loop over a row goes on by; whether the row (what passes go over) and a segment
+ * are multiples of it, so that one loop is the code of whole segments and of the last one. */
+int64_t ng_schedule_step(const ng_program *program, const ng_schedule *schedule);
+bool ng_schedule_even_segments(const ng_program *program, const ng_schedule *schedule);
 /* Rows of a block that the code spells out: all, or one and a loop over them. */
 int ng_schedule_rows(const ng_schedule *schedule);
 /* With overlap: by how many blocks a pass is behind the first one, never less than the pass before

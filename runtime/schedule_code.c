@@ -70,6 +70,19 @@ bool ng_schedule_once(const ng_program *p, const ng_schedule *s, int i) {
     return false;
 }
 
+int64_t ng_schedule_step(const ng_program *p, const ng_schedule *s) {
+    int64_t step = p->lanes < 64 ? 64 : p->lanes;
+    int64_t slice = (int64_t)ng_schedule_slice(p, s) * ng_schedule_vector(p, s);
+    return step < slice ? slice : step; /* a slice of an odd size is a whole row */
+}
+
+bool ng_schedule_even_segments(const ng_program *p, const ng_schedule *s) {
+    int64_t step = ng_schedule_step(p, s);
+    for (int pass = 0; pass < p->passes; pass++)
+        if (p->width[pass] % step) return false;
+    return NG_SEGMENT % step == 0;
+}
+
 int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
 
 /* Each value of overlap: how far the second pass is behind the first and each other one behind the
@@ -197,20 +210,14 @@ static int64_t once_size(const ng_program *p, const ng_schedule *s) {
 /* The code of a pass for some rows. */
 static int64_t rows_size(pass_cost size, int64_t rows) { return rows * size.each + size.once; }
 
-/* Elements that a loop over a row goes on by. */
-static int64_t step_of(const ng_program *p, const ng_schedule *s) {
-    int64_t step = p->lanes < 64 ? 64 : p->lanes;
-    int64_t slice = (int64_t)ng_schedule_slice(p, s) * ng_schedule_vector(p, s);
-    return step < slice ? slice : step;
-}
-
 /* Vectors of one row that the code of a pass spells out: the body of a loop, and what remains of
  * the row. */
 static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unrolled) {
-    int64_t vector = ng_schedule_vector(p, s), step = step_of(p, s);
+    int64_t vector = ng_schedule_vector(p, s), step = ng_schedule_step(p, s);
     int64_t whole = p->hidden > NG_SEGMENT ? p->hidden / NG_SEGMENT * NG_SEGMENT : 0,
             tail = p->hidden - whole;
     if (unrolled) return (p->hidden + vector - 1) / vector;
+    if (whole && ng_schedule_even_segments(p, s)) return step / vector;
     return (step * (whole > 0) + step * (tail >= step) + tail % step + vector - 1) / vector;
 }
 
@@ -229,7 +236,7 @@ int64_t ng_schedule_sums(const ng_program *p, const ng_schedule *s) {
 }
 
 bool ng_schedule_loops(const ng_program *p, const ng_schedule *s) {
-    return p->hidden > step_of(p, s) && !ng_schedule_uses(p, s, NG_REGS);
+    return p->hidden > ng_schedule_step(p, s) && !ng_schedule_uses(p, s, NG_REGS);
 }
 
 int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
