@@ -154,6 +154,34 @@ void ng_rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
 
 /* ---- blocks of rows ---- */
 
+/* How many bytes before a row's own address request number n is made, where rows lie one after the
+ * other: what is there then is the end of the row before, which comes earlier. A processor drops
+ * requests while its buffers for them are full, so each is made again a quarter of a row later.
+ * With overlap rows need not be asked for as a whole in advance: three of NEAR rows would crowd
+ * each other out of L2. */
+static int64_t request_offset(const ng_lower *l, const ng_stream *s, int n) {
+    enum { LINE = 64, APART = 4096, NEAR = 4 * APART };
+    int64_t row = s->row_bytes, part = row / 4 / LINE * LINE;
+    bool far = l->s->overlap && ng_schedule_requests(l->s) > 1 && row > NEAR;
+    return n * (part < APART ? part : APART) + (far ? row / LINE * LINE - NEAR : 0);
+}
+
+/* Where lines of rows are asked for. */
+static void place_requests(ng_lower *l, ng_rows *rows) {
+    const ng_build *g = &l->g;
+    for (int s = 0; s < l->p->streams; s++)
+        for (int n = 0; n < ng_schedule_requests(l->s); n++) {
+            const ng_stream *stream = &l->p->stream[s];
+            int64_t offset = request_offset(l, stream, n);
+            ng_v v_dense = LLVMBuildICmp(g->b, LLVMIntEQ, l->inner[s],
+                                         ng_i64(g, (int64_t)stream->row_bytes), "");
+            ng_v v_back = LLVMBuildSelect(g->b, v_dense, ng_i64(g, -offset), ng_i64(g, 0), "");
+            for (int r = 0; r < rows->n; r++)
+                rows->again[n][s][r] =
+                    offset ? ng_offset(g, rows->base[s][r], v_back) : rows->base[s][r];
+        }
+}
+
 /* The rows after a block, for prefetching; where there are none, those of the block itself. */
 void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, position at) {
     const ng_build *g = &l->g;
@@ -164,6 +192,7 @@ void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, pos
             LLVMBuildSelect(g->b, v_inside, row_address(l, s, at), current->base[s][0], "");
         for (int r = 0; r < rows->n; r++) rows->base[s][r] = strides_on(l, s, v_first, r);
     }
+    place_requests(l, rows);
 }
 
 /* The last pass that goes over elements: meanwhile the next block is prefetched. */

@@ -69,6 +69,8 @@ typedef struct ng_rows {
     ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */
     ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
     ng_v v_number; /* of the first one among those that have a scratch, or NULL for 0 */
+    ng_v again[NG_MAX_REQUESTS][NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* of rows to come: where each
+                                                                    request is made */
 } ng_rows;
 
 /* A place among the rows: row = outer * rows_per_outer + inner, kept in parts so that no division

@@ -32,11 +32,15 @@ void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice
     int64_t elements = ng_slice_elements(l, s);
     const ng_build *g = &l->g;
     int nearness = l->s->prefetch == NG_PREFETCH_NEXT ? 3 : 2; /* all caches, or from L2 on */
-    for (int i = 0; work->prefetch && i < l->p->streams; i++) {
+    int requests = work->prefetch ? ng_schedule_requests(l->s) : 0;
+    for (int n = 0; n < requests * l->p->streams; n++) {
+        int i = n / requests, request = n % requests;
         const ng_stream *stream = &l->p->stream[i];
         if (stream->out || !ng_stream_moves(stream)) continue;
-        for (int64_t byte = 0; byte < elements * ng_types[stream->type].bytes; byte += LINE) {
-            ng_v v_ptr = ng_element_address(l, work->prefetch, i, row, s, 0);
+        int64_t bytes = ng_types[stream->type].bytes;
+        ng_v v_at = LLVMBuildMul(g->b, s->v_at, ng_i64(g, bytes), "");
+        ng_v v_ptr = ng_offset(g, work->prefetch->again[request][i][row], v_at);
+        for (int64_t byte = 0; byte < elements * bytes; byte += LINE) {
             ng_v args[4] = {ng_offset(g, v_ptr, ng_i64(g, byte)), ng_i32(g, 0), ng_i32(g, nearness),
                             ng_i32(g, 1)};
             LLVMTypeRef types[1] = {g->t_ptr};

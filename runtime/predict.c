@@ -17,7 +17,8 @@ enum {
     TWO_ROW = 4 << 10,    /* beyond, L1 does not have what overlap=two keeps in flight */
     STREAM_ROW = 4 << 10, /* beyond, streaming stores have to be paced */
     PIPELINE_ROW = 8 << 10,
-    MANY_TURNS_ROW = 32 << 10, /* beyond, from memory, two rows that take turns do what eight did */
+    OVERLAP_ROW =
+        32 << 10, /* beyond, from memory, three passes do not overlap: two rows take turns */
     TURNS_ROW = 64 << 10, /* with twice what rows share: beyond, the next row finds L1 without it */
     SMALL_ROW = 16 << 10
 };
@@ -99,8 +100,8 @@ static void wish_near(const ng_program *p, size_t row, size_t shared, size_t val
         s->overlap = NG_OVERLAP_YES;
 }
 
-/* Past the caches. Long rows pace their stores and have the rows to come on their way into L2; with
- * two passes narrow vectors do that, line by line, with more a stack buffer. */
+/* Past the caches. Long rows go on line by line, pace their stores, and ask for the rows to come
+ * twice. */
 static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
     s->store = NG_STORE_STREAM;
     s->prefetch = NG_PREFETCH_L2;
@@ -108,24 +109,25 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
     if (kept || s->layout == NG_LAYOUT_EVENODD) {
         s->block = values <= SHORT_VALUES ? 4 : kept && values > EVEN_VALUES ? 1 : 2;
         if (values > SMALL_ROW) keep_all(s, p, NG_RECOMPUTE);
+        s->prefetch = NG_PREFETCH_TWICE;
+        s->slice = NG_SLICE_LINE;
         if (values > EVEN_VALUES) return;
         s->overlap = NG_OVERLAP_NO;
         s->prefetch = NG_PREFETCH_NEXT;
+        s->slice = NG_SLICE_FOUR;
     } else if (row <= STREAM_ROW) {
         keep_all(s, p, NG_RECOMPUTE);
         s->block = 1;
         if (p->passes > 2) s->overlap = NG_OVERLAP_ALL;
     } else {
         s->store = NG_STORE_STAGED;
-        if (row <= PIPELINE_ROW || p->passes > 2) s->block = 2;
-        if (row > PIPELINE_ROW && p->passes > 2) {
+        s->prefetch = NG_PREFETCH_TWICE;
+        s->slice = NG_SLICE_LINE;
+        if (row <= PIPELINE_ROW) s->block = 2;
+        if (row > OVERLAP_ROW && p->passes > 2) {
             s->overlap = NG_OVERLAP_NO;
             s->visit = NG_VISIT_TILES;
-            if (row <= MANY_TURNS_ROW) s->block = MOST_TURNS;
-        }
-        if (row > PIPELINE_ROW && p->passes == 2) {
-            s->store = NG_STORE_STREAM;
-            s->vec = 128;
+            s->block = 2;
         }
     }
 }
@@ -153,10 +155,14 @@ static bool fits(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     return ng_schedule_legal(p, isa, s, NULL) && (s->store == NG_STORE_CACHED || streamable(p, s));
 }
 
-/* As wished, or without turns and overlap, or without the prefetch too. */
+/* As wished, or with longer slices, without turns and overlap, or without the prefetch too. */
 static bool settle_order(const ng_program *p, const ng_isa *isa, ng_schedule *s) {
     ng_schedule t = *s;
     bool legal = fits(p, isa, &t);
+    if (!legal && t.slice) {
+        t.slice = NG_SLICE_FOUR;
+        legal = fits(p, isa, &t);
+    }
     if (!legal && t.visit) {
         t.visit = NG_VISIT_BESIDE;
         legal = fits(p, isa, &t);

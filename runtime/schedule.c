@@ -24,7 +24,8 @@ static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
                                              {"staged", NG_STORE_STAGED},
                                              {NULL, 0}};
 static const ng_axis_value prefetch_values[] = {
-    {"none", NG_PREFETCH_NONE}, {"next", NG_PREFETCH_NEXT}, {"l2", NG_PREFETCH_L2}, {NULL, 0}};
+    {"none", NG_PREFETCH_NONE},   {"next", NG_PREFETCH_NEXT},     {"l2", NG_PREFETCH_L2},
+    {"twice", NG_PREFETCH_TWICE}, {"thrice", NG_PREFETCH_THRICE}, {NULL, 0}};
 static const ng_axis_value overlap_values[] = {{"no", NG_OVERLAP_NO},
                                                {"yes", NG_OVERLAP_YES},
                                                {"all", NG_OVERLAP_ALL},
@@ -37,6 +38,9 @@ static const ng_axis_value shared_values[] = {
 static const ng_axis_value visit_values[] = {
     {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {NULL, 0}};
 
+static const ng_axis_value slice_values[] = {
+    {"four", NG_SLICE_FOUR}, {"line", NG_SLICE_LINE}, {NULL, 0}};
+
 #define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
 const ng_axis ng_axes[NG_AXIS_COUNT] = {
     AXIS(vec, "bits of the vectors that arithmetic is done in"),
@@ -47,8 +51,11 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
      "kept in registers"},
     AXIS(store, "cached; stream: past the caches; staged: the same by way of a stack buffer, which "
                 "paces the stores"),
-    AXIS(prefetch, "next: the rows of the next block are prefetched during the last pass; l2: into "
-                   "L2 only, and with overlap those of the block after it"),
+    AXIS(prefetch,
+         "next: the rows of the next block are prefetched during the last pass; l2: into "
+         "L2 only, and with overlap those of the block after it; twice, thrice: the same, and each "
+         "line is asked for again a little later, since a processor that is busy drops "
+         "requests"),
     AXIS(overlap,
          "yes: the last pass of a block runs together with the first pass of the next; all: "
          "every pass of a block runs together with the one before of the next block; two: with "
@@ -65,6 +72,9 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
         shared,
         "once: what follows from arrays that all rows share (a weight of 16 bits widened, 1 added) "
         "is computed once a call into a stack array, not for every block of rows"),
+    AXIS(slice,
+         "elements that loads, prefetches and stores alternate by: four vectors; line: as few as "
+         "fill a cache line of every row"),
 };
 
 /* ---- the index vector: one index per axis, one per crossing value for keep ---- */
@@ -335,6 +345,15 @@ static const char *shared_problem(const ng_program *p, const ng_schedule *s, int
     return NULL;
 }
 
+static const char *slice_problem(const ng_program *p, const ng_schedule *s) {
+    ng_schedule four = *s;
+    four.slice = NG_SLICE_FOUR;
+    if (s->slice == NG_SLICE_FOUR) return NULL;
+    if (ng_schedule_slice(p, s) >= ng_schedule_slice(p, &four))
+        return "slice=line: slices are not longer than a line anyway";
+    return NULL;
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -360,6 +379,8 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     if (why_overlap) return why_overlap;
     const char *why_visit = visit_problem(p, s);
     if (why_visit) return why_visit;
+    const char *why_slice = slice_problem(p, s);
+    if (why_slice) return why_slice;
     /* The plain schedule with the widest vectors is always legal, however long its code. */
     bool plain = s->block == 1 && !s->overlap && !ng_schedule_uses(p, s, NG_REGS);
     bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;

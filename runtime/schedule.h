@@ -17,17 +17,25 @@ typedef enum ng_overlap {
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES } ng_visit;
 typedef enum ng_shared { NG_SHARED_ANEW, NG_SHARED_ONCE } ng_shared;
-typedef enum ng_prefetch { NG_PREFETCH_NONE, NG_PREFETCH_NEXT, NG_PREFETCH_L2 } ng_prefetch;
+typedef enum ng_slicing { NG_SLICE_FOUR, NG_SLICE_LINE } ng_slicing;
+typedef enum ng_prefetch {
+    NG_PREFETCH_NONE,
+    NG_PREFETCH_NEXT,
+    NG_PREFETCH_L2,
+    NG_PREFETCH_TWICE,
+    NG_PREFETCH_THRICE
+} ng_prefetch;
 
 typedef struct ng_schedule {
-    int16_t vec;               /* bits of the vectors that arithmetic is done in */
-    int16_t block;             /* rows worked on together */
-    int16_t store;             /* ng_store_kind */
-    int16_t prefetch;          /* ng_prefetch: of the next block's rows during the last pass */
-    int16_t overlap;           /* ng_overlap: which passes of neighbouring blocks run together */
-    int16_t layout;            /* ng_layout: which elements a register holds */
-    int16_t visit;             /* ng_visit: in which order the rows of a block are visited */
-    int16_t shared;            /* ng_shared: where what rows share is computed */
+    int16_t vec;      /* bits of the vectors that arithmetic is done in */
+    int16_t block;    /* rows worked on together */
+    int16_t store;    /* ng_store_kind */
+    int16_t prefetch; /* ng_prefetch: of the next block's rows during the last pass */
+    int16_t overlap;  /* ng_overlap: which passes of neighbouring blocks run together */
+    int16_t layout;   /* ng_layout: which elements a register holds */
+    int16_t visit;    /* ng_visit: in which order the rows of a block are visited */
+    int16_t shared;   /* ng_shared: where what rows share is computed */
+    int16_t slice;    /* ng_slicing: elements that loads, prefetches and stores alternate by */
     uint8_t keep[NG_MAX_KEEP]; /* ng_residency of each value that crosses passes */
 } ng_schedule;
 
@@ -43,12 +51,13 @@ typedef struct ng_axis {
     const ng_axis_value *values; /* simplest first, ended by a NULL text */
     const char *help;
 } ng_axis;
-#define NG_AXIS_COUNT 9
+#define NG_AXIS_COUNT 10
 #define NG_AXES_WRITTEN 6 /* these are always written, later ones when not the simplest value */
 extern const ng_axis ng_axes[NG_AXIS_COUNT];
 
 #define NG_MAX_TOGETHER 4 /* passes that run side by side */
 #define NG_MAX_FLIGHT 7   /* blocks in work at once: two a pass but the last */
+#define NG_MAX_REQUESTS 3 /* for a line of rows to come */
 #define NG_SCHEDULE_TEXT 192
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
@@ -111,6 +120,8 @@ bool ng_schedule_uses(const ng_program *program, const ng_schedule *schedule, ng
 bool ng_schedule_loops(const ng_program *program, const ng_schedule *schedule);
 /* Estimated number of vector instructions in the code. */
 int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
+/* How often the schedule asks for each line of the rows to come: 0 to 3. */
+int ng_schedule_requests(const ng_schedule *schedule);
 /* Vectors of the compute type worked on at a time: whole spans, and enough for a whole vector of
  * the narrowest output. */
 int ng_schedule_slice(const ng_program *program, const ng_schedule *schedule);

@@ -7,6 +7,7 @@
 
 enum {
     SHORT_ROW = 8, /* vectors of a row that is one slice: no loop, its weight in registers */
+    LINE = 64,     /* bytes of a cache line */
     GROUPED = 8    /* vectors of a slice that has groups to fold */
 };
 
@@ -20,9 +21,20 @@ static bool folds_groups(const ng_program *p) {
     return false;
 }
 
+/* Vectors whose elements fill a cache line of every row. */
+static int line_slice(const ng_program *p, const ng_schedule *s) {
+    int vectors = 1, vector = ng_schedule_vector(p, s);
+    for (int i = 0; i < p->streams; i++) {
+        int each = LINE / ng_types[p->stream[i].type].bytes / vector;
+        if (ng_stream_moves(&p->stream[i]) && each > vectors) vectors = each;
+    }
+    return vectors;
+}
+
 int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), slice = (p->span + vector - 1) / vector;
-    if (slice < 4) slice = 4;
+    int least = s->slice == NG_SLICE_LINE ? line_slice(p, s) : 4;
+    if (slice < least) slice = least;
     /* Groups of one slice share the shuffles of their folds, and wait for them together. */
     while (folds_groups(p) && slice < GROUPED) slice *= 2;
     if (p->hidden <= SHORT_ROW * vector) slice = (int)((p->hidden + vector - 1) / vector);
@@ -32,6 +44,14 @@ int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
         if (slice < ng_types[p->compute].bytes / each) slice = ng_types[p->compute].bytes / each;
     }
     return slice;
+}
+
+int ng_schedule_requests(const ng_schedule *s) {
+    static const int requests[] = {[NG_PREFETCH_NEXT] = 1,
+                                   [NG_PREFETCH_L2] = 1,
+                                   [NG_PREFETCH_TWICE] = 2,
+                                   [NG_PREFETCH_THRICE] = NG_MAX_REQUESTS};
+    return requests[s->prefetch];
 }
 
 bool ng_schedule_uses(const ng_program *p, const ng_schedule *s, ng_residency r) {
@@ -224,8 +244,8 @@ static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unro
 /* What prefetching and staging add to a vector of one row in the last pass. */
 static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
     int64_t size = 0;
-    for (int i = 0; i < p->streams && s->prefetch != NG_PREFETCH_NONE; i++)
-        size += ng_stream_moves(&p->stream[i]) && !p->stream[i].out;
+    for (int i = 0; i < p->streams; i++)
+        if (ng_stream_moves(&p->stream[i]) && !p->stream[i].out) size += ng_schedule_requests(s);
     for (int i = 0; i < p->ops && s->store == NG_STORE_STAGED; i++)
         if (p->op[i].code == NG_STORE && ng_schedule_streams(p, s, &p->op[i])) size += 2;
     return size;

@@ -379,10 +379,11 @@ static ng_schedule random_schedule(maker *m, const ng_isa *isa) {
     if (s.vec > 128) s.vec = (int16_t)(s.vec >> below(m, s.vec > 256 ? 3 : 2));
     s.block = (int16_t)(1 << below(m, 4));
     s.store = (int16_t)below(m, 3);
-    s.prefetch = (int16_t)below(m, 3);
+    s.prefetch = (int16_t)below(m, 5);
     s.overlap = (int16_t)below(m, 4);
     s.layout = (int16_t)below(m, 2);
     s.visit = (int16_t)below(m, 2);
+    s.slice = (int16_t)below(m, 2);
     for (int j = 0; j < m->p.keeps; j++) s.keep[j] = (uint8_t)below(m, 4);
     return s;
 }

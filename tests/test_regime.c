@@ -285,7 +285,7 @@ START_TEST(default_schedules_are_those_of_the_rules) {
         {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "block=8 keep=recompute store=cached"},
         {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "overlap=no visit=tiles"},
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_DRAM,
-         "vec=128 block=1 keep=recompute store=stream prefetch=l2 overlap=yes"},
+         "block=1 keep=recompute store=staged prefetch=twice overlap=yes slice=line"},
         {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM, "store=cached"},
         {"rms hidden=256 eps=1e-05", "x86-64-v4", NG_DRAM, "store=stream prefetch=l2 overlap=yes"},
         {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached"},

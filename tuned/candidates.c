@@ -44,8 +44,9 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
 
 /* Blocks of more rows than there are (or lie in an outer row, as a block does), prefetching or
  * overlapping with a next block that never comes, streaming what the next reader wants in cache,
- * turns where everything stays in L1, what rows share computed once for next to no rows, vectors of
- * a quarter of what there is where memory does not set the pace: none can win. */
+ * turns where everything stays in L1, what rows share computed once for next to no rows; where
+ * memory does not set the pace, vectors of a quarter of what there is, slices of a line and lines
+ * asked for again: none can win. */
 static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
     size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
     if (rows == 0) rows = 1;
@@ -54,6 +55,7 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
         return false;
     if (place->whole_space) return true;
     if (4 * s->vec <= isa->max_vec && place->regime != NG_DRAM) return false;
+    if ((s->slice || ng_schedule_requests(s) > 1) && place->regime != NG_DRAM) return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     int lag = ng_overlap_lag(place->program, s, place->program->passes - 1);
     if (rows < (size_t)(lag + 1) * block) return false;
