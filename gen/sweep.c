@@ -157,8 +157,7 @@ static void run_all_segments(sweep *w, int64_t width) {
     elements_at(w, loop.v_index, 0, step_of(l));
     ng_loop_end(g, &loop);
     memcpy(last, acc, all * sizeof *last);
-    ng_v v_is_last =
-        LLVMBuildICmp(g->b, LLVMIntEQ, v_segment, ng_i64(g, width / NG_SEGMENT), "");
+    ng_v v_is_last = LLVMBuildICmp(g->b, LLVMIntEQ, v_segment, ng_i64(g, width / NG_SEGMENT), "");
     LLVMBuildCondBr(g->b, v_is_last, b_done, b_carry);
     ng_block_start(g, b_carry);
     ng_carry(l, &w->r, v_segment);
