@@ -69,6 +69,18 @@ static bool wish_keeps(const ng_program *p, ng_schedule *s) {
     return any;
 }
 
+/* The folds of short rows: rows together share theirs, and those of the next rows hide in what this
+ * block still has to do. With even and odd registers that pays for longer rows too. */
+static bool wish_folds(const ng_program *p, size_t values, bool kept, ng_schedule *s) {
+    bool even = s->layout == NG_LAYOUT_EVENODD, tiny = values <= TINY_VALUES;
+    if (p->passes != 2 || values > (even && !kept ? EVEN_VALUES : SHORT_VALUES)) return false;
+    s->overlap = NG_OVERLAP_TWO;
+    s->block = 4;
+    if (tiny && !kept) s->block = 8;
+    if (!tiny && kept) s->block = 2;
+    return true;
+}
+
 /* Near the core. Rows together share what a kept value, a widened weight or the fold of a short row
  * costs; else one row at a time, and while the next one fits L1 too its first pass hides in the
  * last one, or every pass in the one before where there are three. Where L1 has nothing left of the
@@ -76,6 +88,7 @@ static bool wish_keeps(const ng_program *p, ng_schedule *s) {
 static void wish_near(const ng_program *p, size_t row, size_t shared, size_t values, bool kept,
                       ng_schedule *s) {
     bool even = s->layout == NG_LAYOUT_EVENODD, small = row <= SMALL_ROW;
+    if (wish_folds(p, values, kept, s)) return;
     if (kept || even) {
         s->block = values <= (even ? FOUR_VALUES : TINY_VALUES) ? 4 : 2;
         bool reloads = p->keeps > 0 && s->keep[0] == NG_RELOAD;
@@ -89,10 +102,6 @@ static void wish_near(const ng_program *p, size_t row, size_t shared, size_t val
         return;
     }
     if (values <= TINY_VALUES) s->block = p->passes > 2 ? 2 : 4;
-    if (values > TINY_VALUES && values <= SHORT_VALUES && p->passes == 2) {
-        s->block = 2;
-        keep_all(s, p, NG_REGS);
-    }
     if (p->passes > 2 && !small) s->block = 2;
     if (p->passes > 2 && row <= PIPELINE_ROW)
         s->overlap = row <= TWO_ROW && s->block == 1 ? NG_OVERLAP_TWO : NG_OVERLAP_ALL;
@@ -115,10 +124,13 @@ static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, 
         s->overlap = NG_OVERLAP_NO;
         s->prefetch = NG_PREFETCH_NEXT;
         s->slice = NG_SLICE_FOUR;
+        if (values <= SHORT_VALUES && wish_folds(p, values, kept, s))
+            s->prefetch = NG_PREFETCH_NONE;
     } else if (row <= STREAM_ROW) {
         keep_all(s, p, NG_RECOMPUTE);
         s->block = 1;
-        if (p->passes > 2) s->overlap = NG_OVERLAP_ALL;
+        if (p->passes > 2) s->prefetch = NG_PREFETCH_NONE;
+        if (p->passes > 2 && values <= SHORT_VALUES) s->overlap = NG_OVERLAP_ALL;
     } else {
         s->store = NG_STORE_STAGED;
         s->prefetch = NG_PREFETCH_TWICE;
