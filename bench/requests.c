@@ -55,18 +55,17 @@ static V4 inline __attribute__((always_inline)) void piece(const arrays *a, size
     }
 #define REQUESTS(rows, store)                                                                      \
     VARIANT(rows, 0, store)                                                                        \
-    VARIANT(rows, 1, store) VARIANT(rows, 2, store) VARIANT(rows, 3, store)                        \
-        VARIANT(rows, 4, store)
+    VARIANT(rows, 1, store) VARIANT(rows, 2, store) VARIANT(rows, 3, store) VARIANT(rows, 4, store)
 REQUESTS(0, 0)
-REQUESTS(1, 0) REQUESTS(2, 0) REQUESTS(3, 0) REQUESTS(0, 1) REQUESTS(1, 1) REQUESTS(2, 1)
-    REQUESTS(3, 1)
+REQUESTS(1, 0)
+REQUESTS(2, 0) REQUESTS(3, 0) REQUESTS(0, 1) REQUESTS(1, 1) REQUESTS(2, 1) REQUESTS(3, 1)
 
 #define LIST(rows, store)                                                                          \
     {rows_##rows##_0_##store, rows_##rows##_1_##store, rows_##rows##_2_##store,                    \
      rows_##rows##_3_##store, rows_##rows##_4_##store}
-        static void (*const variants[2][ROWS_IN_L2][MOST_REQUESTS + 1])(const arrays *, size_t) = {
-            {LIST(0, 0), LIST(1, 0), LIST(2, 0), LIST(3, 0)},
-            {LIST(0, 1), LIST(1, 1), LIST(2, 1), LIST(3, 1)}};
+    static void (*const variants[2][ROWS_IN_L2][MOST_REQUESTS + 1])(const arrays *, size_t) = {
+        {LIST(0, 0), LIST(1, 0), LIST(2, 0), LIST(3, 0)},
+        {LIST(0, 1), LIST(1, 1), LIST(2, 1), LIST(3, 1)}};
 enum { VARIANTS = 2 * ROWS_IN_L2 * (MOST_REQUESTS + 1) };
 
 static float *map(size_t elements) {

@@ -381,10 +381,7 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     if (why_visit) return why_visit;
     const char *why_slice = slice_problem(p, s);
     if (why_slice) return why_slice;
-    /* The plain schedule with the widest vectors is always legal, however long its code. */
-    bool plain = s->block == 1 && !s->overlap && !ng_schedule_uses(p, s, NG_REGS);
-    bool widest = 2 * s->vec > isa->max_vec || 2 * vector > p->lanes;
-    if (!(plain && widest) && ng_schedule_size(p, s) > NG_SIZE_CAP)
+    if (!ng_schedule_plain(p, isa, s) && ng_schedule_size(p, isa, s) > NG_SIZE_CAP)
         return "the code would be too long";
     if (s->store == NG_STORE_CACHED) return NULL;
     if (!isa->streams) return "store=stream: the ISA level has no streaming stores";

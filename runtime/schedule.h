@@ -61,7 +61,8 @@ extern const ng_axis ng_axes[NG_AXIS_COUNT];
 #define NG_SCHEDULE_TEXT 192
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
-#define NG_SIZE_CAP 900    /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
+#define NG_SIZE_CAP 950    /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
+#define NG_CODE_MOST 8192  /* bytes of code beyond which a kernel is not taken for a winner */
 
 /* Canonical text; NG_SCHEDULE_TEXT bytes. */
 void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, char *text);
@@ -119,7 +120,9 @@ bool ng_schedule_uses(const ng_program *program, const ng_schedule *schedule, ng
 /* A row that is one step has no loop over its elements. */
 bool ng_schedule_loops(const ng_program *program, const ng_schedule *schedule);
 /* Estimated number of vector instructions in the code. */
-int64_t ng_schedule_size(const ng_program *program, const ng_schedule *schedule);
+int64_t ng_schedule_size(const ng_program *program, const ng_isa *isa, const ng_schedule *schedule);
+/* The plain schedule with the level's widest vectors: always legal, however long its code. */
+bool ng_schedule_plain(const ng_program *program, const ng_isa *isa, const ng_schedule *schedule);
 /* How often the schedule asks for each line of the rows to come: 0 to 3. */
 int ng_schedule_requests(const ng_schedule *schedule);
 /* Vectors of the compute type worked on at a time: whole spans, and enough for a whole vector of

@@ -174,12 +174,16 @@ static bool alike(const ng_program *p, const ng_op *op) {
 }
 
 /* In half instructions, since of narrow types one often serves two vectors. */
-static int64_t op_size(const ng_schedule *s, const ng_op *op) {
+static int64_t op_size(const ng_program *p, const ng_isa *isa, const ng_schedule *s,
+                       const ng_op *op) {
     bool turns = op->code == NG_PARTNER || op->code == NG_NEGFIRST;
     bool load = op->code == NG_LOAD, store = op->code == NG_STORE;
     int bytes = ng_types[op->type].bytes;
     if (turns && op->pairing == NG_HALVES) return 0;
-    if ((!load && !store && op->code != NG_ROUND) || bytes > 2) return 2;
+    if (!load && !store && op->code != NG_ROUND) return p->compute == NORMGEN_F64 ? 3 : 2;
+    if (bytes > ng_types[p->compute].bytes) return 10; /* two vectors of it, and their halves */
+    if (bytes > 2) return 2;
+    if (op->type == NORMGEN_BF16 && !load && !isa->native_bf16) return 26;
     if (bytes == 1) return !store ? 6 : ng_type_is_integer(op->type) ? 10 : 24;
     if (s->layout == NG_LAYOUT_EVENODD) return op->code == NG_ROUND ? 5 : 3;
     return load ? 4 : store ? 3 : 6;
@@ -203,8 +207,8 @@ static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
     return ng_pass_sums(p, pass) * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
 }
 
-static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint16_t *passes,
-                           int pass) {
+static pass_cost pass_size(const ng_program *p, const ng_isa *isa, const ng_schedule *s,
+                           const uint16_t *passes, int pass) {
     pass_cost size = {.each = 2};
     bool grouped = folds_groups(p);
     for (int i = 0; i < p->ops; i++) {
@@ -214,17 +218,26 @@ static pass_cost pass_size(const ng_program *p, const ng_schedule *s, const uint
         if (s->shared && shares_elements(op)) continue; /* loaded by whoever uses it */
         if (op->code == NG_STORE ? !op->scalar && pass == p->passes - 1
                                  : reduces_here || (!op->scalar && passes[i] >> pass & 1))
-            *(alike(p, op) ? &size.once : &size.each) += op_size(s, op);
+            *(alike(p, op) ? &size.once : &size.each) += op_size(p, isa, s, op);
     }
     return size;
 }
 
 /* What is computed once a call, for one vector. */
-static int64_t once_size(const ng_program *p, const ng_schedule *s) {
+static int64_t once_size(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int64_t size = 0;
     for (int i = 0; i < p->ops && s->shared; i++)
-        if (shares_elements(&p->op[i])) size += op_size(s, &p->op[i]) + ng_schedule_once(p, s, i);
+        if (shares_elements(&p->op[i]))
+            size += op_size(p, isa, s, &p->op[i]) + ng_schedule_once(p, s, i);
     return size;
+}
+
+/* Instructions of the values that a row has one of, constants and spreading them included. */
+static int64_t scalar_size(const ng_program *p) {
+    int64_t n = 0;
+    for (int i = 0; i < p->ops; i++)
+        n += p->op[i].scalar && !p->op[i].shared && !ng_op_reduces(&p->op[i]);
+    return 2 * n;
 }
 
 /* The code of a pass for some rows. */
@@ -259,7 +272,12 @@ bool ng_schedule_loops(const ng_program *p, const ng_schedule *s) {
     return p->hidden > ng_schedule_step(p, s) && !ng_schedule_uses(p, s, NG_REGS);
 }
 
-int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
+bool ng_schedule_plain(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
+    bool plain = s->block == 1 && !s->overlap && !ng_schedule_uses(p, s, NG_REGS);
+    return plain && (2 * s->vec > isa->max_vec || 2 * ng_schedule_vector(p, s) > p->lanes);
+}
+
+int64_t ng_schedule_size(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     uint16_t passes[NG_MAX_OPS];
     pass_cost all = {0};
     int rows = ng_schedule_rows(s), copies = ng_overlap_copies(p, s);
@@ -267,7 +285,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
     bool grouped = folds_groups(p), more = rows > 1 || s->overlap;
     ng_program_demand(p, s->keep, passes);
     for (int pass = 0; pass < p->passes; pass++) {
-        pass_cost size = pass_size(p, s, passes, pass);
+        pass_cost size = pass_size(p, isa, s, passes, pass);
         all.each += size.each;
         all.once += size.once;
         blocks += copies * rows_size(size, rows);
@@ -276,7 +294,8 @@ int64_t ng_schedule_size(const ng_program *p, const ng_schedule *s) {
         folds += copies * rows * fold_size(p, s, pass);
     }
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */
-    blocks += once_size(p, s);
+    blocks += once_size(p, isa, s);
+    folds += (1 + more + (s->overlap != 0)) * scalar_size(p);
     blocks = blocks / 2 + rows * memory_size(p, s);
     int64_t size = pass_vectors(p, s, ng_schedule_uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */

@@ -70,7 +70,8 @@ static normgen_status prepare(void *ctx, const ng_place *place, ng_subject *cons
         const char *reason = s->breaks ? s->breaks(s, x) : NULL;
         s->clock += 0.005;
         s->made++;
-        x->object.code_bytes = 1000;
+        x->object.code_bytes =
+            s->planted_bytes && strcmp(x->text, s->planted) == 0 ? s->planted_bytes : 1000;
         x->ready = true;
         if (reason) break_down(x, reason);
     }

@@ -23,8 +23,9 @@ struct sim {
     const char *(*breaks)(const sim *s, const ng_subject *subject);
     /* The same for when it is measured. */
     const char *(*crashes)(const sim *s, const ng_subject *subject);
-    const char *planted; /* for models: a schedule text */
-    double factor;       /* and what its time is multiplied with */
+    size_t planted_bytes; /* of code, of the planted schedule; 0: as all */
+    const char *planted;  /* for models: a schedule text */
+    double factor;        /* and what its time is multiplied with */
     ng_place place;
     const normgen_spec *making; /* while something is made */
     ng_rng rng;

@@ -302,7 +302,7 @@ START_TEST(default_schedules_are_those_of_the_rules) {
         {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "block=4 keep=recompute"},
         {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "layout=evenodd"},
         {"rms hidden=4096 eps=1e-05 residual=f32", "x86-64-v4", NG_L2, "keep=scratch"},
-        {"rms hidden=1024 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4", NG_L2,
+        {"rms hidden=1024 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4+bf16", NG_L2,
          "block=4 keep=reload"},
         {"rms hidden=4096 eps=1e-05 compute=f64 lanes=16", "x86-64-v4", NG_L1, "vec=512"},
     };

@@ -345,6 +345,24 @@ START_TEST(failing_candidates_become_invalid_trials) {
 }
 END_TEST
 
+START_TEST(code_that_is_too_long_does_not_win) {
+    sim s;
+    sim_job job;
+    char machine[NG_MACHINE_TEXT];
+    sim_init(&s, 1);
+    s.model = sim_flat;
+    s.planted = "vec=512 block=4 keep=recompute store=cached prefetch=none overlap=no";
+    s.factor = 0.5;
+    s.planted_bytes = NG_CODE_MOST + 1;
+    ok(tune_once(&s, &job, box_path, ONE_REGIME_ROWS));
+    ng_unit unit = unit_of(&s, machine);
+    ck_assert_str_ne(job.log.result[0].best.schedule, s.planted);
+    ck_assert_uint_eq(sim_count_trials(box_path, &unit, false, "has 8193 bytes, more than 8192"),
+                      1);
+    sim_job_fini(&job);
+}
+END_TEST
+
 static const char *all_break(const sim *s, const ng_subject *subject) {
     (void)s;
     (void)subject;
@@ -603,6 +621,7 @@ int main(void) {
                             cutoff_is_measured_once_and_kept_in_the_session,
                             a_finalist_whose_rstd_is_wrong_does_not_win,
                             failing_candidates_become_invalid_trials,
+                            code_that_is_too_long_does_not_win,
                             nothing_works_is_an_error_with_the_reason,
                             everything_crashing_while_measured_ends,
                             broken_store_is_one_warning_and_an_error_at_the_end,

@@ -86,6 +86,17 @@ static normgen_status find_candidates(work *w) {
     return ng_candidates(&plan->place, isa, hints, n, &w->candidates, &w->n_candidates);
 }
 
+/* What makes a schedule legal is an estimate; here is the code itself. */
+static void refuse_long_code(const work *w, ng_subject *s) {
+    size_t bytes = s->object.code_bytes;
+    if (!s->ready || s->kind != NG_SUBJECT_KERNEL || bytes <= NG_CODE_MOST) return;
+    if (ng_schedule_plain(w->plan->place.program, w->plan->meter->cpu->isa, &s->schedule)) return;
+    s->ready = false;
+    s->failed = true;
+    snprintf(s->reason, sizeof s->reason, "its code has %zu bytes, more than %d", bytes,
+             NG_CODE_MOST);
+}
+
 /* Makes subjects of the schedules and lines up those that work. Those that failed are lined up too,
  * out of every race, so that their trials are kept. */
 static normgen_status line_up(work *w, ng_lineup *lineup, ng_subject_kind kind,
@@ -100,9 +111,11 @@ static normgen_status line_up(work *w, ng_lineup *lineup, ng_subject_kind kind,
     }
     if (status == NORMGEN_OK)
         status = w->plan->meter->prepare(w->plan->meter->ctx, place, subjects, n, deadline);
-    for (size_t i = 0; i < n && status == NORMGEN_OK; i++)
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
+        refuse_long_code(w, subjects[i]);
         if ((subjects[i]->ready || subjects[i]->failed) && !ng_lineup_add(lineup, subjects[i]))
             status = NORMGEN_E_MEMORY;
+    }
     free(subjects);
     return status;
 }
