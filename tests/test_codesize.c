@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EACH = 3, QUICK_SPECS = 16, FULL_SPECS = 160, MOST_HIDDEN = 8192 };
+enum { EACH = 3, QUICK_SPECS = 8, FULL_SPECS = 80, MOST_HIDDEN = 8192 };
 enum { ONE_IN = 50, BEYOND = NG_CODE_MOST / 4 }; /* what the estimate may miss, and by how much */
 
 static size_t specs = QUICK_SPECS;
