@@ -291,7 +291,7 @@ START_TEST(default_schedules_are_those_of_the_rules) {
         {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached"},
         {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "block=8 keep=recompute store=cached"},
         {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "overlap=two"},
-        {"rms hidden=128 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4", NG_LLC,
+        {"rms hidden=128 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4+bf16", NG_LLC,
          "block=2 keep=reload store=cached prefetch=none overlap=two"},
         {"layer hidden=512 eps=1e-05", "x86-64-v4", NG_DRAM,
          "store=stream prefetch=none overlap=yes"},

@@ -144,24 +144,47 @@ done:
     return status;
 }
 
+/* What a copy may be fastest with when it comes from memory; kernels that compute may not want
+ * these first. */
+static const struct {
+    int16_t vec, store, prefetch, slice; /* vec 0: the widest */
+} copies_from_memory[] = {{0, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_SLICE_FOUR},
+                          {0, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_SLICE_LINE},
+                          {0, NG_STORE_STAGED, NG_PREFETCH_TWICE, NG_SLICE_LINE},
+                          {0, NG_STORE_STREAM, NG_PREFETCH_THRICE, NG_SLICE_FOUR},
+                          {0, NG_STORE_STAGED, NG_PREFETCH_L2, NG_SLICE_FOUR},
+                          {128, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_SLICE_FOUR}};
+enum { COPIES = sizeof copies_from_memory / sizeof copies_from_memory[0] };
+
+static void add_copy(const ng_place *place, const ng_isa *isa, ng_schedule s, ng_schedule *list,
+                     size_t *n) {
+    s.overlap = NG_OVERLAP_NO;
+    s.visit = NG_VISIT_BESIDE;
+    s.layout = NG_LAYOUT_LINEAR;
+    s.shared = NG_SHARED_ANEW;
+    memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
+    if (!contains(place->program, list, *n, &s) && can_pay(place, isa, &s) &&
+        ng_schedule_legal(place->program, isa, &s, NULL) &&
+        ng_schedule_fits_rows(place->program, &s))
+        list[(*n)++] = s;
+}
+
 normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
                                    const ng_schedule *from, size_t n, ng_schedule **list,
                                    size_t *count) {
-    ng_schedule *out = malloc((n + 1) * sizeof *out);
+    ng_schedule *out = malloc((n + COPIES + 1) * sizeof *out);
     if (!out) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu candidates", n);
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        ng_schedule s = from[i];
-        s.overlap = NG_OVERLAP_NO;
-        s.visit = NG_VISIT_BESIDE;
-        s.layout = NG_LAYOUT_LINEAR;
-        s.shared = NG_SHARED_ANEW;
-        memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
-        if (!contains(place->program, out, kept, &s) && can_pay(place, isa, &s) &&
-            ng_schedule_legal(place->program, isa, &s, NULL) &&
-            ng_schedule_fits_rows(place->program, &s))
-            out[kept++] = s;
+    for (size_t i = 0; i < COPIES && place->regime == NG_DRAM; i++) {
+        ng_schedule s = {.vec = copies_from_memory[i].vec,
+                         .block = 1,
+                         .store = copies_from_memory[i].store,
+                         .prefetch = copies_from_memory[i].prefetch,
+                         .slice = copies_from_memory[i].slice};
+        if (!s.vec) s.vec = (int16_t)isa->max_vec;
+        add_copy(place, isa, s, out, &kept);
     }
+    for (size_t i = 0; i < n; i++) add_copy(place, isa, from[i], out, &kept);
     *list = out;
     *count = kept;
     return NORMGEN_OK;
