@@ -28,7 +28,7 @@ static void load_arguments(ng_lower *l) {
     }
 }
 
-static ng_v stack_vectors(ng_lower *l, uint64_t vectors) {
+ng_v ng_stack_vectors(ng_lower *l, uint64_t vectors) {
     ng_v v = LLVMBuildAlloca(l->g.b, LLVMArrayType2(l->t_vec, vectors), "");
     LLVMSetAlignment(v, 64);
     return v;
@@ -38,17 +38,18 @@ static void reserve_stack(ng_lower *l) {
     const ng_program *p = l->p;
     int64_t rows = l->s->block * ng_schedule_scratches(p, l->s);
     uint64_t vectors = (uint64_t)((p->hidden + l->vector) * rows / l->vector + 1);
-    if (l->s->store == NG_STORE_STAGED) l->stage = stack_vectors(l, STAGE);
+    if (l->s->store == NG_STORE_STAGED) l->stage = ng_stack_vectors(l, STAGE);
     if (l->limit) return;
     for (int j = 0; j < p->keeps; j++)
-        if (l->s->keep[j] == NG_SCRATCH) l->scratch[j] = stack_vectors(l, vectors);
+        if (l->s->keep[j] == NG_SCRATCH) l->scratch[j] = ng_stack_vectors(l, vectors);
     for (int i = 0; i < p->ops; i++)
         if (ng_schedule_once(p, l->s, i))
-            l->once[i] = stack_vectors(l, (uint64_t)(p->hidden / l->vector + 1));
+            l->once[i] = ng_stack_vectors(l, (uint64_t)(p->hidden / l->vector + 1));
+    if (l->s->visit == NG_VISIT_STRIPS) ng_strip_reserve(l);
     if (l->s->visit == NG_VISIT_TILES)
-        l->between = stack_vectors(l, (uint64_t)(l->s->block * p->ops / l->vector + 1));
+        l->between = ng_stack_vectors(l, (uint64_t)(l->s->block * p->ops / l->vector + 1));
     if (p->passes > 1 && p->hidden > NG_SEGMENT)
-        l->counter = stack_vectors(l, ng_counter_vectors(l));
+        l->counter = ng_stack_vectors(l, ng_counter_vectors(l));
 }
 
 /* ---- rows ---- */
@@ -135,14 +136,19 @@ static void prepare_strides(ng_lower *l) {
             l->strides[s][r] = LLVMBuildMul(l->g.b, l->inner[s], ng_i64(&l->g, r), "");
 }
 
+/* Of a strip only those of its first block. */
+static void addresses_from(ng_lower *l, ng_rows *rows, int stream, ng_v v_first) {
+    for (int r = 0; r < rows->n && r < l->s->block; r++)
+        rows->base[stream][r] = strides_on(l, stream, v_first, r);
+}
+
 void ng_rows_from(ng_lower *l, ng_rows *rows, int n, const ng_v *first) {
     ng_v *kept[NG_MAX_KEEP];
     memcpy(kept, rows->kept, sizeof kept);
     memset(rows, 0, sizeof *rows);
     memcpy(rows->kept, kept, sizeof kept);
     rows->n = n;
-    for (int s = 0; s < l->p->streams; s++)
-        for (int r = 0; r < n; r++) rows->base[s][r] = strides_on(l, s, first[s], r);
+    for (int s = 0; s < l->p->streams; s++) addresses_from(l, rows, s, first[s]);
 }
 
 void ng_rows_at(ng_lower *l, ng_rows *rows, int n, position *at) {
@@ -190,7 +196,7 @@ void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, pos
     for (int s = 0; s < l->p->streams; s++) {
         ng_v v_first =
             LLVMBuildSelect(g->b, v_inside, row_address(l, s, at), current->base[s][0], "");
-        for (int r = 0; r < rows->n; r++) rows->base[s][r] = strides_on(l, s, v_first, r);
+        addresses_from(l, rows, s, v_first);
     }
     place_requests(l, rows);
 }
@@ -231,7 +237,7 @@ static position some_blocks(ng_lower *l, ng_rows *rows, int n, position at) {
 /* while rows are left: blocks of rows, where they fit; else one row. */
 static void all_rows(ng_lower *l, ng_rows *rows) {
     const ng_build *g = &l->g;
-    int n = l->s->block;
+    int n = l->limit ? l->s->block : ng_schedule_turn(l->s);
     position at = first_position(l);
     if (l->s->visit == NG_VISIT_TILES && !l->limit) {
         ng_tiled_blocks(l, rows, at);
@@ -318,8 +324,9 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     /* Several passes may be at a slice together; a value may have its memory form beside it. */
     l->pool =
         calloc((size_t)(2 * NG_MAX_TOGETHER * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
+    l->given = calloc((size_t)(l->p->ops * l->slice), sizeof *l->given);
     l->flying = ng_flight_new();
-    bool ok = l->pool && l->flying && reserve_registers(l, &rows);
+    bool ok = l->pool && l->given && l->flying && reserve_registers(l, &rows);
     if (ok) {
         start_function(l, symbol);
         load_arguments(l);
@@ -332,6 +339,7 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     }
     for (int j = 0; j < NG_MAX_KEEP; j++) free(rows.kept[j]);
     free(l->flying);
+    free(l->given);
     free(l->pool);
     return ok;
 }

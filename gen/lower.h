@@ -2,6 +2,7 @@
 /* The lowering, from row program and schedule to one LLVM function. Split by concern:
  *   lower.c    the function: blocks of rows, addressing, overlap
  *   tiles.c    blocks whose rows take turns
+ *   strips.c   short rows in strips that share their folds
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   ahead.c    a pass whose elements wait for their group, one slice ahead
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
@@ -54,7 +55,9 @@ typedef struct ng_lower {
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
     ng_v once[NG_MAX_OPS];     /* stack arrays of the values of shared=once, or NULL */
-    ng_v between;              /* stack array: scalars of each row of a block, of visit=tiles */
+    ng_v between;              /* stack array: scalars of each row of a block or strip */
+    ng_v sums;                 /* stack array: what is left of the sums of each row of a strip */
+    ng_v *given;               /* room for values that are the same for all rows of a strip */
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
     size_t pooled;             /* of it in use */
@@ -68,7 +71,9 @@ typedef struct ng_rows {
     ng_v scalar[NG_MAX_OPS];                   /* <n x real>: scalar values, once computed */
     ng_v splat[NG_MAX_OPS][MAX_BLOCK];         /* their broadcasts for elem operations */
     ng_v *kept[NG_MAX_KEEP];                   /* keep=regs: [n][vectors of a row] */
-    ng_v v_number; /* of the first one among those that have a scratch, or NULL for 0 */
+    ng_v *given[NG_MAX_OPS]; /* values that are known already, the same for all rows, or NULL */
+    ng_v v_number; /* number of the first one in its strip, or among those that have a scratch; or
+                      NULL */
     ng_v again[NG_MAX_REQUESTS][NORMGEN_MAX_STREAMS][MAX_BLOCK]; /* of rows to come: where each
                                                                     request is made */
 } ng_rows;
@@ -119,6 +124,13 @@ ng_flight *ng_flight_new(void);
 
 /* tiles.c: blocks with visit=tiles from a position on, until no row is left. */
 void ng_tiled_blocks(ng_lower *l, ng_rows *rows, ng_position at);
+
+/* strips.c: stack arrays for them. */
+void ng_strip_reserve(ng_lower *l);
+/* One sweep of a strip for each work; the strips' first rows are known. */
+void ng_strip_sweep(ng_lower *l, const ng_work *work, int works);
+/* Keeps what is left of a row's sum number `item` (ng_load_group vectors) until the fold. */
+void ng_strip_sum(ng_lower *l, const ng_rows *rows, int item, int row, const ng_v *v);
 
 /* Prefetches what lies at the slice's place in the row to come. */
 void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s);
@@ -184,6 +196,9 @@ ng_v ng_group_values(ng_values *e, int i, int row, int64_t per);
 /* reduce.c */
 /* Folds n vectors, a power of two, in halves: <n x real>. */
 ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n);
+/* Folds one vector of each of n rows, of at most n lanes, or two of each: its even lanes, and its
+ * odd ones n vectors on. */
+ng_v ng_fold_crossed(ng_lower *l, int code, ng_v *v, int n, int of_row);
 typedef struct ng_reductions {
     int n;
     struct {
@@ -265,6 +280,8 @@ void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t
 void ng_rows_from(ng_lower *l, ng_rows *rows, int n, const ng_v *first);
 /* The n rows from a position on; *at moves behind them. */
 void ng_rows_at(ng_lower *l, ng_rows *rows, int n, ng_position *at);
+/* An aligned array on the stack. */
+ng_v ng_stack_vectors(ng_lower *l, uint64_t vectors);
 /* The rows from a position on, for prefetching; where there are none, the current ones. */
 void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, ng_position at);
 /* The place n rows on, which lie within the outer row. */

@@ -123,7 +123,10 @@ static void run_sweep(ng_flight *f, const rounds *r, int sweep, ng_rows *prefetc
         work[works++] =
             (ng_work){.rows = &f->block[lag], .pass = pass, .prefetch = last ? prefetch : NULL};
     }
-    if (works) ng_sweep(l, work, works);
+    if (works && l->s->visit == NG_VISIT_STRIPS)
+        ng_strip_sweep(l, work, works);
+    else if (works)
+        ng_sweep(l, work, works);
 }
 
 static void run_round(ng_flight *f, const rounds *r) {

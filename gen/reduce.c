@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 /* Levels of the counter that the row's segments can reach. */
 static int64_t counter_levels(const ng_lower *l) {
@@ -218,7 +219,7 @@ static ng_v halve(ng_lower *l, int code, ng_v v_a, ng_v v_b, unsigned width) {
 /* Rows (or groups) share the vectors on the way: the additions of each are the rule's, only side by
  * side. */
 ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n) {
-    unsigned width = (unsigned)l->vector;
+    unsigned width = LLVMGetVectorSize(LLVMTypeOf(v[0]));
     for (; n > 1 && width > 1; n /= 2, width /= 2)
         for (int i = 0; i < n / 2; i++) v[i] = halve(l, code, v[2 * i], v[2 * i + 1], width);
     for (; width > 1; width /= 2)
@@ -226,11 +227,53 @@ ng_v ng_fold(ng_lower *l, int code, ng_v *v, int n) {
     return ng_concat_all(&l->g, v, (unsigned)n);
 }
 
-/* Lanes that lie in the even and odd elements of two vectors meet in the very last step. */
+/* The same of two vectors with one shuffle: both halves of a's groups where they are, and b's the
+ * other way round, so that groups of a and b stand in turns. Sums do not know the order of two. */
+static ng_v halve_crossed(ng_lower *l, int code, ng_v v_a, ng_v v_b, unsigned width) {
+    int straight[MAX_VECTOR], crossed[MAX_VECTOR];
+    int half = (int)width / 2, size = (int)LLVMGetVectorSize(LLVMTypeOf(v_a));
+    for (int i = 0; i < size; i++) {
+        bool low = i % (int)width < half;
+        straight[i] = low ? i : size + i;
+        crossed[i] = low ? i + half : size + i - half;
+    }
+    return ng_combine(l, code, ng_shuffle(&l->g, v_a, v_b, straight, (unsigned)size),
+                      ng_shuffle(&l->g, v_a, v_b, crossed, (unsigned)size));
+}
+
+/* Folds n vectors of at most n lanes; who[] becomes which of them each element of the result is of.
+ */
+static ng_v fold_unsorted(ng_lower *l, int code, ng_v *v, int n, int *who) {
+    int size = (int)LLVMGetVectorSize(LLVMTypeOf(v[0])), groups = 1, from[MAX_VECTOR];
+    for (int i = 0; i < n; i++) who[i] = i;
+    for (; groups < size; groups *= 2, n /= 2)
+        for (int i = 0; i < n / 2; i++) {
+            v[i] = halve_crossed(l, code, v[2 * i], v[2 * i + 1], (unsigned)(size / groups));
+            int *two = who + 2 * i * groups;
+            for (int k = 0; k < groups; k++) {
+                from[2 * k] = two[k];
+                from[2 * k + 1] = two[groups + k];
+            }
+            memcpy(two, from, 2 * (size_t)groups * sizeof *two);
+        }
+    return ng_concat_all(&l->g, v, (unsigned)n);
+}
+
+ng_v ng_fold_crossed(ng_lower *l, int code, ng_v *v, int n, int of_row) {
+    int who[MAX_VECTOR], order[MAX_VECTOR];
+    ng_v v_all = fold_unsorted(l, code, v, n, who);
+    if (of_row > 1) v_all = ng_combine(l, code, v_all, fold_unsorted(l, code, v + n, n, who));
+    for (int i = 0; i < n; i++) order[who[i]] = i;
+    return ng_shuffle(&l->g, v_all, LLVMGetPoison(LLVMTypeOf(v_all)), order, (unsigned)n);
+}
+
+/* Lanes that lie in the even and odd elements of two vectors meet in the very last step. In a strip
+ * the rows wait for one another. */
 static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
     const ng_work *w = &work[r->item[item].work];
     int code = l->p->op[r->item[item].op].code;
     unsigned of_row = (unsigned)ng_load_group(l);
+    bool waits = l->s->visit == NG_VISIT_STRIPS && w->rows->v_number;
     ng_v v[2 * MAX_BLOCK], *next = v;
     for (int row = 0; row < w->rows->n; row++) {
         ng_v *acc = r->acc + acc_index(r, work, item, row);
@@ -239,8 +282,10 @@ static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
                                      ng_real_const(l->t_vec, NAN), "");
         for (unsigned half = r->lane_vectors / 2; half >= of_row; half /= 2)
             for (unsigned j = 0; j < half; j++) acc[j] = ng_combine(l, code, acc[j], acc[j + half]);
+        if (waits) ng_strip_sum(l, w->rows, item, row, acc);
         for (unsigned j = 0; j < of_row; j++) *next++ = acc[j];
     }
+    if (waits) return;
     ng_v v_rows = ng_fold(l, code, v, (int)(next - v));
     w->rows->scalar[r->item[item].op] = of_row > 1 ? halve(l, code, v_rows, NULL, 2) : v_rows;
 }

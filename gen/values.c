@@ -244,6 +244,7 @@ const ng_v *ng_value(ng_values *e, int i, int row) {
     const ng_op *op = &e->l->p->op[i];
     int at = ng_row_of(e->l, i, row), j = ng_kept_as(e->l, i);
     ng_v *out = e->memo[i][at];
+    if (!out) out = e->memo[i][at] = e->work->rows->given[i];
     if (out) return out;
     out = e->memo[i][at] = take(e);
     bool later = e->work->pass > ng_op_first_pass(op);

@@ -137,10 +137,11 @@ static normgen_status make_entry(making *m, ng_choice at[], const ng_choice pres
     snprintf(e->text, sizeof e->text, "compiled %s", text);
     e->rung = at[NG_SLOT_ANY].rung;
     e->threads = at[NG_SLOT_ANY].found.threads;
-    e->block = at[NG_SLOT_ANY].schedule.block;
+    e->block = ng_schedule_turn(&at[NG_SLOT_ANY].schedule);
     e->cached = e->any;
     if (e->streamed == 0) return NORMGEN_OK;
-    if (at[NG_SLOT_CACHED].schedule.block > e->block) e->block = at[NG_SLOT_CACHED].schedule.block;
+    int cached = ng_schedule_turn(&at[NG_SLOT_CACHED].schedule);
+    if (cached > e->block) e->block = cached;
     return make_or_default(m, &at[NG_SLOT_CACHED], &preset[NG_SLOT_CACHED], &e->cached);
 }
 

@@ -36,7 +36,7 @@ static const ng_axis_value layout_values[] = {
 static const ng_axis_value shared_values[] = {
     {"anew", NG_SHARED_ANEW}, {"once", NG_SHARED_ONCE}, {NULL, 0}};
 static const ng_axis_value visit_values[] = {
-    {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {NULL, 0}};
+    {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {"strips", NG_VISIT_STRIPS}, {NULL, 0}};
 
 static const ng_axis_value slice_values[] = {
     {"four", NG_SLICE_FOUR}, {"line", NG_SLICE_LINE}, {NULL, 0}};
@@ -67,7 +67,8 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
     AXIS(visit,
          "beside: the rows of a block go side by side; tiles: row after row, but the last pass in "
          "tiles of 1024 elements, for which the rows take turns, so that what they share stays in "
-         "L1"),
+         "L1; strips: blocks are a loop over 16 rows, whose sums wait in memory and are folded "
+         "together"),
     AXIS(
         shared,
         "once: what follows from arrays that all rows share (a weight of 16 bits widened, 1 added) "
@@ -323,8 +324,21 @@ static const char *overlap_problem(const ng_program *p, const ng_schedule *s) {
     return NULL;
 }
 
+/* Strips go through the passes as blocks with overlap=two do. */
+static const char *strips_problem(const ng_program *p, const ng_schedule *s) {
+    if (s->overlap != NG_OVERLAP_TWO) return "visit=strips: only together with overlap=two";
+    if (p->hidden > ng_schedule_slice(p, s) * ng_schedule_vector(p, s))
+        return "visit=strips: the row is longer than a slice";
+    if (p->passes != 2) return "visit=strips: not two passes";
+    if (s->prefetch) return "visit=strips: not together with prefetch";
+    if (ng_schedule_uses(p, s, NG_SCRATCH)) return "visit=strips: not together with keep=scratch";
+    if (s->shared) return "visit=strips: not together with shared=once, a strip shares more";
+    return NULL;
+}
+
 static const char *visit_problem(const ng_program *p, const ng_schedule *s) {
     if (s->visit == NG_VISIT_BESIDE) return NULL;
+    if (s->visit == NG_VISIT_STRIPS) return strips_problem(p, s);
     if (s->block < 2) return "visit=tiles: rows that take turns are a block of more than one";
     if (p->passes < 2) return "visit=tiles: the program has one pass";
     if (p->width[p->passes - 1] <= NG_TILE) return "visit=tiles: the last pass is one tile";

@@ -15,7 +15,7 @@ typedef enum ng_overlap {
     NG_OVERLAP_TWO
 } ng_overlap;
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
-typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES } ng_visit;
+typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES, NG_VISIT_STRIPS } ng_visit;
 typedef enum ng_shared { NG_SHARED_ANEW, NG_SHARED_ONCE } ng_shared;
 typedef enum ng_slicing { NG_SLICE_FOUR, NG_SLICE_LINE } ng_slicing;
 typedef enum ng_prefetch {
@@ -61,6 +61,7 @@ extern const ng_axis ng_axes[NG_AXIS_COUNT];
 #define NG_SCHEDULE_TEXT 192
 #define NG_SCRATCH_BYTES (64 * 1024)
 #define NG_TILE NG_SEGMENT /* elements of a row that visit=tiles visits in turn */
+#define NG_STRIP 16        /* rows of a strip of visit=strips */
 #define NG_SIZE_CAP 950    /* ng_schedule_size beyond which a schedule is not legal: 8 KiB */
 #define NG_CODE_MOST 8192  /* bytes of code beyond which a kernel is not taken for a winner */
 
@@ -101,6 +102,8 @@ int64_t ng_schedule_step(const ng_program *program, const ng_schedule *schedule)
 bool ng_schedule_even_segments(const ng_program *program, const ng_schedule *schedule);
 /* Rows of a block that the code spells out: all, or one and a loop over them. */
 int ng_schedule_rows(const ng_schedule *schedule);
+/* Rows that go through the passes together: a block, or a strip of blocks. */
+int ng_schedule_turn(const ng_schedule *schedule);
 /* With overlap: by how many blocks a pass is behind the first one, never less than the pass before
  * it; and in which of a round's sweeps over the elements it runs. Without: 0, and one each. */
 int ng_overlap_lag(const ng_program *program, const ng_schedule *schedule, int pass);

@@ -6,9 +6,10 @@
 #include "types.h"
 
 enum {
-    SHORT_ROW = 8, /* vectors of a row that is one slice: no loop, its weight in registers */
-    LINE = 64,     /* bytes of a cache line */
-    GROUPED = 8    /* vectors of a slice that has groups to fold */
+    SHORT_ROW = 8,  /* vectors of a row that is one slice: no loop, its weight in registers */
+    LINE = 64,      /* bytes of a cache line */
+    STRIP_ROW = 16, /* the same, with visit=strips */
+    GROUPED = 8     /* vectors of a slice that has groups to fold */
 };
 
 int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
@@ -37,7 +38,8 @@ int ng_schedule_slice(const ng_program *p, const ng_schedule *s) {
     if (slice < least) slice = least;
     /* Groups of one slice share the shuffles of their folds, and wait for them together. */
     while (folds_groups(p) && slice < GROUPED) slice *= 2;
-    if (p->hidden <= SHORT_ROW * vector) slice = (int)((p->hidden + vector - 1) / vector);
+    int row = s->visit == NG_VISIT_STRIPS ? STRIP_ROW : SHORT_ROW;
+    if (p->hidden <= row * vector) slice = (int)((p->hidden + vector - 1) / vector);
     for (int i = 0; i < p->ops; i++) {
         int each = ng_types[p->op[i].type].bytes;
         if (p->op[i].code != NG_STORE || p->op[i].scalar) continue;
@@ -101,6 +103,10 @@ bool ng_schedule_even_segments(const ng_program *p, const ng_schedule *s) {
     for (int pass = 0; pass < p->passes; pass++)
         if (p->width[pass] % step) return false;
     return NG_SEGMENT % step == 0;
+}
+
+int ng_schedule_turn(const ng_schedule *s) {
+    return s->visit == NG_VISIT_STRIPS ? NG_STRIP : s->block;
 }
 
 int ng_schedule_rows(const ng_schedule *s) { return s->visit == NG_VISIT_TILES ? 1 : s->block; }
@@ -291,7 +297,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_isa *isa, const ng_schedu
         blocks += copies * rows_size(size, rows);
         if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
             blocks += (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
-        folds += copies * rows * fold_size(p, s, pass);
+        folds += copies * (s->visit == NG_VISIT_STRIPS ? NG_STRIP : rows) * fold_size(p, s, pass);
     }
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */
     blocks += once_size(p, isa, s);

@@ -11,7 +11,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SLACK = 0xff, UNWRITTEN = 0x5a, GROUP = 5, VECTOR = 64 };
+enum { SLACK = 0xff, UNWRITTEN = 0x5a, FEW = 5, MANY = 37, VECTOR = 64 };
+
+/* Rows of an outer row: fewer than most blocks, or enough for several of them, as the seed says. */
+static size_t rows_per_outer(const test_case *c, const ng_program *p) {
+    return p->inner ? (size_t)p->inner : c->seed % 2 ? FEW : MANY;
+}
 
 /* ---- the text form ---- */
 
@@ -168,7 +173,7 @@ static bool operand_init(const test_case *c, const ng_program *p, int stream, op
     const ng_stream *s = &p->stream[stream];
     o->row_bytes = s->row_bytes;
     o->type = s->type;
-    o->group = p->inner ? (size_t)p->inner : GROUP;
+    o->group = rows_per_outer(c, p);
     choose_strides(c, s, o);
     size_t extent = extent_of(o, s, c->rows);
     if (!guarded_init(&o->live, extent + 8 * VECTOR)) return false;
@@ -224,7 +229,7 @@ static bool build(fixture *f) {
     for (int out = 0; out < 2; out++)
         for (int s = 0; s < f->program.streams; s++)
             if (f->program.stream[s].out == out && !add_stream(f, s)) return false;
-    f->args.rows_per_outer = f->program.inner ? (size_t)f->program.inner : GROUP;
+    f->args.rows_per_outer = rows_per_outer(&f->c, &f->program);
     for (int s = 0; s < f->program.streams; s++) {
         operand *o = &f->operand[f->of[s]];
         f->args.stream[s] = (normgen_stream){row_of(o, o->live.bytes, 0), o->inner, o->outer};

@@ -14,7 +14,7 @@
     X(packed) /* strides are a row's bytes */                                                      \
     X(padded) /* all rows one element apart */                                                     \
     X(mixed)  /* every stream has another stride */                                                \
-    X(nested) /* rows in groups of five (or as many as the spec says), groups further apart */
+    X(nested) /* rows in groups (fixture.c; or as many as the spec says), groups further apart */
 #define PLACES(X)                                                                                  \
     X(start)   /* the first element at the lower guard page */                                     \
     X(odd)     /* an odd number of elements above the lower guard page */                          \

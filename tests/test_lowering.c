@@ -382,7 +382,7 @@ static ng_schedule random_schedule(maker *m, const ng_isa *isa) {
     s.prefetch = (int16_t)below(m, 5);
     s.overlap = (int16_t)below(m, 4);
     s.layout = (int16_t)below(m, 2);
-    s.visit = (int16_t)below(m, 2);
+    s.visit = (int16_t)below(m, 3);
     s.slice = (int16_t)below(m, 2);
     for (int j = 0; j < m->p.keeps; j++) s.keep[j] = (uint8_t)below(m, 4);
     return s;

@@ -44,11 +44,11 @@ bool ng_schedule_any_stream(const ng_program *p, const ng_schedule *schedule) {
 
 /* Blocks of more rows than there are (or lie in an outer row, as a block does), prefetching or
  * overlapping with a next block that never comes, streaming what the next reader wants in cache,
- * turns where everything stays in L1, what rows share computed once for next to no rows; where
+ * tiles where everything stays in L1, what rows share computed once for next to no rows; where
  * memory does not set the pace, vectors of a quarter of what there is, slices of a line and lines
  * asked for again: none can win. */
 static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
-    size_t rows = place->rows / (size_t)place->threads, block = (size_t)s->block;
+    size_t rows = place->rows / (size_t)place->threads, block = (size_t)ng_schedule_turn(s);
     if (rows == 0) rows = 1;
     bool big = place->regime == NG_LLC || place->regime == NG_DRAM;
     if (block > rows || (place->program->inner && (int64_t)block > place->program->inner))
@@ -59,7 +59,7 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     int lag = ng_overlap_lag(place->program, s, place->program->passes - 1);
     if (rows < (size_t)(lag + 1) * block) return false;
-    if ((s->prefetch || s->visit) && place->regime == NG_L1) return false;
+    if ((s->prefetch || s->visit == NG_VISIT_TILES) && place->regime == NG_L1) return false;
     if (s->shared && rows < FEW_ROWS) return false;
     return big || s->store == NG_STORE_CACHED;
 }
