@@ -357,9 +357,9 @@ END_TEST
 static const char *const strips[] = {
     "x86-64-v4 ; vec=512 block=1 keep=recompute store=cached prefetch=none overlap=two "
     "layout=evenodd visit=strips ; rms hidden=128 eps=1e-05 x=bf16 rstd=yes ; rows=64",
-    "x86-64-v4 ; vec=512 block=2 keep=recompute store=stream prefetch=none overlap=two "
+    "x86-64-v4+bf16 ; vec=512 block=2 keep=recompute store=stream prefetch=none overlap=two "
     "layout=evenodd visit=strips ; rms hidden=128 eps=1e-05 x=bf16 heads=32 ; rows=64",
-    "x86-64-v4 ; vec=512 block=1 keep=recompute store=cached prefetch=none overlap=two "
+    "x86-64-v4+bf16 ; vec=512 block=1 keep=recompute store=cached prefetch=none overlap=two "
     "visit=strips ; rms hidden=128 eps=1e-05 x=bf16 rope=half ; rows=64",
     "x86-64-v4 ; vec=512 block=2 keep=recompute store=cached prefetch=none overlap=two "
     "visit=strips ; rms hidden=72 eps=1e-05 x=f16 bias=f32 offset=1 ; rows=64",
