@@ -279,7 +279,7 @@ static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
         ng_v *acc = r->acc + acc_index(r, work, item, row);
         if (!adds(&l->p->op[r->item[item].op]) && by_range(l))
             acc[0] = LLVMBuildSelect(l->g.b, r->acc[mask_index(r, work, item, row)], acc[0],
-                                     ng_real_const(l->t_vec, NAN), "");
+                                     ng_real_const(l->t_vec, (double)NAN), "");
         for (unsigned half = r->lane_vectors / 2; half >= of_row; half /= 2)
             for (unsigned j = 0; j < half; j++) acc[j] = ng_combine(l, code, acc[j], acc[j + half]);
         if (waits) ng_strip_sum(l, w->rows, item, row, acc);
