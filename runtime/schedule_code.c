@@ -7,9 +7,9 @@
 
 enum {
     SHORT_ROW = 8,  /* vectors of a row that is one slice: no loop, its weight in registers */
-    LINE = 64,      /* bytes of a cache line */
     STRIP_ROW = 16, /* the same, with visit=strips */
-    GROUPED = 8     /* vectors of a slice that has groups to fold */
+    GROUPED = 8,    /* vectors of a slice that has groups to fold */
+    LINE = 64       /* bytes of a cache line */
 };
 
 int ng_schedule_vector(const ng_program *p, const ng_schedule *s) {
