@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
-# normgen_embed(target file symbol): makes generated/<symbol>.h, which has the text of the file as
-# `static const char <symbol>[]`.
+# normgen_embed(target file symbol [PACK]): makes generated/<symbol>.h, which has the text of the file as
+# `static const char <symbol>[]`; PACK: with frequent words as one byte each.
 function(normgen_embed target file symbol)
+    cmake_parse_arguments(arg "PACK" "" "" ${ARGN})
     set(header ${PROJECT_BINARY_DIR}/generated/${symbol}.h)
     add_custom_command(OUTPUT ${header}
         COMMAND ${CMAKE_COMMAND} -DIN=${CMAKE_CURRENT_SOURCE_DIR}/${file} -DNAME=${symbol}
-            -DOUT=${header} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+            -DOUT=${header} -DPACK=${arg_PACK} -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
         DEPENDS ${file} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
     target_sources(${target} PRIVATE ${header})
 endfunction()

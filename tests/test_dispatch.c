@@ -729,6 +729,32 @@ START_TEST(shipped_winners_come_last_but_one) {
 }
 END_TEST
 
+static bool count_found(void *ctx, const ng_found *found) {
+    (void)found;
+    ++*(int *)ctx;
+    return true;
+}
+
+START_TEST(packed_winners_are_the_file) {
+    char name[4096];
+    const char *source = getenv("NORMGEN_SOURCE");
+    snprintf(name, sizeof name, "%s/tuned/winners.txt", source ? source : ".");
+    FILE *file = fopen(name, "r");
+    ck_assert_msg(file != NULL, "%s", name);
+    char *text = ng_shipped_unpack();
+    ck_assert_ptr_nonnull(text);
+    for (const char *at = text; *at; at++) ck_assert_int_eq(fgetc(file), *at);
+    ck_assert_int_eq(fgetc(file), EOF);
+    fclose(file);
+    free(text);
+    int winners = 0;
+    ng_query all = {.regime = -1, .slot = -1};
+    ng_shipped_text = NULL;
+    ck_assert(ng_shipped_winners(&all, count_found, &winners) == NORMGEN_OK);
+    ck_assert_int_gt(winners, 0);
+}
+END_TEST
+
 START_TEST(hostile_machine_texts_are_far_away) {
     static const char *const texts[] = {"",
                                         " isa=",
@@ -910,6 +936,7 @@ static Suite *suite(void) {
     tcase_add_test(t, threads_take_the_nearest_smaller_number_that_was_tuned);
     tcase_add_test(t, parallel_calls_have_kernels_of_their_own);
     tcase_add_test(t, shipped_winners_come_last_but_one);
+    tcase_add_test(t, packed_winners_are_the_file);
     tcase_add_test(t, threads_start_where_the_measured_cutoff_says);
     tcase_add_test(t, many_threads_get_one_handle_for_one_spec);
     tcase_add_test(t, forbidden_executable_memory_is_one_warning);
