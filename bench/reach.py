@@ -4,7 +4,8 @@
 
 Every spec is tuned into a store of its own; a share is limit / winner from the tuner's paired turns. One CSV line a point,
 appended as soon as it is known: a run that was stopped goes on where it was. `./dev bench reach`, at normal effort some
-25 minutes; --effort quick takes 8. --report prints the tables of what is there.
+25 minutes; --effort quick takes 8. --report prints the tables of what is there, --docs MACHINE puts them into
+docs/machines/reach-MACHINE.md and docs/performance.md as well.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+import marks
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NORMGEN = ROOT / "build" / "normgen"
@@ -150,13 +153,18 @@ def detail(rows, family):
         yield "| %d | %s | %s |" % (hidden, fields, " | ".join(texts))
 
 
+def machine():
+    """What normgen says of itself and of the machine, as a block of code."""
+    for command in ["--version"], ["cpu"]:
+        text = subprocess.run([str(NORMGEN)] + command, stdout=subprocess.PIPE, text=True, check=False).stdout
+        yield from ("    " + line for line in text.strip().splitlines())
+    yield ""
+
+
 def report(rows):
-    machine = subprocess.run([str(NORMGEN), "cpu"], stdout=subprocess.PIPE, text=True, check=False).stdout
-    version = subprocess.run([str(NORMGEN), "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
     yield "Share of the limit: median over hidden 512 to 16384 (least to greatest), one thread, %d points." % len(rows)
     yield ""
-    yield from ("    " + line for line in (version + machine).strip().splitlines())
-    yield ""
+    yield from machine()
     yield from summary(rows)
     for family in (f[0] for f in FAMILIES):
         yield ""
@@ -168,19 +176,36 @@ def report(rows):
     yield "%d points are more than %.2f below the aim of their cell." % (len(flagged), FAR)
 
 
+def write_docs(name, rows, effort):
+    """The page of one machine, and its summary in performance.md."""
+    head = ["# The grid, point by point", "",
+            "`./dev bench reach --effort %s`, which [performance.md](../performance.md#what-share-of-the-limit-is-reached) "
+            "sums up. One run: single points move by up to a quarter between runs of a virtual machine." % effort, ""]
+    page = ROOT / "docs" / "machines" / ("reach-%s.md" % name)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(head + list(report(rows))) + "\n")
+    marks.put(ROOT / "docs" / "performance.md", "reach " + name, list(summary(rows)) + [
+        "", "%d of %d points are more than %.2f below the aim of their cell." % (
+            sum(map(far_below, rows)), len(rows), FAR)])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build-reach", help="folder of store, CSV and tables")
     parser.add_argument("--effort", default="normal", choices=["quick", "normal", "thorough"])
     parser.add_argument("--minutes", type=float, help="end after so many; the next run goes on")
     parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--docs", metavar="MACHINE", help="write the pages of docs/, too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "reach.csv"
     if not args.report:
         measure(args, path)
-    text = "\n".join(report(read(path))) + "\n"
+    rows = read(path)
+    text = "\n".join(report(rows)) + "\n"
     (args.out / "reach.md").write_text(text)
+    if args.docs:
+        write_docs(args.docs, rows, args.effort)
     print(text, end="")
 
 

@@ -6,12 +6,11 @@ Points are those of the reach grid below the aim of their cell (build-reach/reac
 fusions of docs/performance.md; what the store lacks is tuned with effort quick. One CSV line a point, appended as soon as it
 is known: a run that was stopped goes on where it was (after a change of the code remove build-reach/floors.csv first).
 `./dev bench floors`, some five minutes. --report prints the tables of
-what is there, --write puts them into docs/floors.md.
+what is there, --docs MACHINE puts them into docs/machines/floors-MACHINE.md and docs/performance.md.
 """
 
 import argparse
 import csv
-import importlib.util
 import pathlib
 import statistics
 import subprocess
@@ -19,6 +18,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(ROOT / "bench"))
+import marks
+import reach
+
 NORMGEN = ROOT / "build" / "normgen"
 POINT = ROOT / "build" / "bench_floors_point"
 REGIMES = ["l1", "l2", "llc", "dram"]
@@ -42,10 +45,6 @@ FUSIONS = [
 ]
 FIELDS = ["family", "given", "spec", "regime", "rows", "kernel", "limit", "read", "pipes", "free", "lines", "copy",
           "line_ns", "cycle_ns", "schedule"]
-
-_spec = importlib.util.spec_from_file_location("reach", ROOT / "bench" / "reach.py")
-reach = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reach)
 
 
 def missed(rows):
@@ -166,8 +165,8 @@ def detail(rows, family):
 
 TEXT = """# Floors: what a kernel cannot do better
 
-`./dev bench floors --write`, after `./dev bench reach`: every point of [the grid](reach.md) below the aim of its cell, and
-the fusions of [performance.md](performance.md#fusions-what-bounds-them). Kernel and limit are measured here once more, in
+`./dev bench floors`, after `./dev bench reach`: every point of [the grid](reach-{machine}.md) below the aim of its cell, and
+the fusions of [performance.md](../performance.md#fusions). Kernel and limit are measured here once more, in
 turns, so that shares may differ from the grid's by the noise of the machine.
 
 | column | nanoseconds a row |
@@ -188,10 +187,7 @@ above 1.00 is noise: the limit of dram varies by a tenth within a minute.
 
 
 def report(rows, costs):
-    for command in (["--version"], ["cpu"]):
-        text = subprocess.run([str(NORMGEN)] + command, stdout=subprocess.PIPE, text=True, check=False).stdout
-        yield from ("    " + line for line in text.strip().splitlines())
-    yield ""
+    yield from reach.machine()
     yield "## By family: medians"
     yield ""
     yield from summary(rows)
@@ -208,13 +204,32 @@ def report(rows, costs):
         yield from detail(rows, family)
 
 
+def fusions(rows):
+    """What fusions reach of the limit, and what the largest floor leaves possible."""
+    yield "| spec | l2 | llc | dram |"
+    yield "|---|---|---|---|"
+    for spec in dict.fromkeys(r["given"] for r in rows if r["family"] == "fusions"):
+        at = {r["regime"]: judge(r) for r in rows if r["given"] == spec and r["family"] == "fusions"}
+        yield "| %s | %s |" % (short(spec), " | ".join(
+            "%.2f of %.2f" % (at[g]["reached"], at[g]["possible"]) if g in at else "–" for g in REGIMES[1:]))
+
+
+def write_docs(name, text, rows):
+    """The page of one machine, and its summaries in performance.md."""
+    page, performance = ROOT / "docs" / "machines" / ("floors-%s.md" % name), ROOT / "docs" / "performance.md"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(text)
+    marks.put(performance, "floors " + name, summary([r for r in rows if r["family"] != "fusions"]))
+    marks.put(performance, "fusions " + name, fusions(rows))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build-reach", help="folder of reach's store and CSV")
     parser.add_argument("--effort", default="quick", choices=["quick", "normal", "thorough"], help="of fusions not tuned yet")
     parser.add_argument("--minutes", type=float, help="end after so many; the next run goes on")
     parser.add_argument("--report", action="store_true", help="measure nothing")
-    parser.add_argument("--write", action="store_true", help="write docs/floors.md")
+    parser.add_argument("--docs", metavar="MACHINE", help="write the pages of docs/, too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path, costs = args.out / "floors.csv", args.out / "floors-costs.md"
@@ -228,10 +243,10 @@ def main():
     if not rows:
         sys.exit("floors: nothing measured yet")
     line = statistics.median(float(r["line_ns"]) / float(r["cycle_ns"]) for r in rows)
-    text = TEXT.format(line=line) + "\n" + "\n".join(report(rows, costs.read_text())) + "\n"
+    text = TEXT.format(line=line, machine=args.docs or "MACHINE") + "\n" + "\n".join(report(rows, costs.read_text())) + "\n"
     (args.out / "floors.md").write_text(text)
-    if args.write:
-        (ROOT / "docs" / "floors.md").write_text(text)
+    if args.docs:
+        write_docs(args.docs, text, rows)
     print(text, end="")
 
 

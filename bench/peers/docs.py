@@ -2,23 +2,17 @@
 """Writes a measurement into docs/performance.md, docs/plots and README.md, between the marks that stand
 there: `<!-- peers -->` and `<!-- /peers -->`. What is outside of them stays as it is."""
 import os
-import re
+import sys
 
 import figures
 import grid
 import report
 
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import marks
+
 ONE_ROW = (128, 1024, 4096)
 README = (1024, 4096)
-MARKED = re.compile(r"(<!-- peers -->\n).*?(<!-- /peers -->)", re.DOTALL)
-
-
-def replaced(text, lines, name):
-    """text with the lines between its marks."""
-    if len(MARKED.findall(text)) != 1:
-        raise SystemExit(f"peers: {name} needs one <!-- peers --> and one <!-- /peers --> behind it")
-    new = "\n".join(lines).rstrip("\n") + "\n"
-    return MARKED.sub(lambda m: m[1] + new + m[2], text)
 
 
 def geomeans(points):
@@ -95,11 +89,5 @@ def write(facts, points, tuned, root):
 
     for name, lines in (("docs/performance.md", performance(facts, points, tuned)),
                         ("README.md", readme(points, tuned))):
-        path = os.path.join(root, name)
-        with open(path, encoding="utf-8") as f:
-            text = f.read()
-        text = replaced(text, lines, name)
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(text)
-        yield path
+        yield marks.put(os.path.join(root, name), "peers", lines)
     yield from plots.write(points, os.path.join(root, "docs", "plots"))
