@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler stores a number and nothing else; SA_RESETHAND lets the second signal through. */
+/* `timeout` and terminals send a signal to the program and once more to its group: what comes at
+ * once is one request. */
 #include "interrupt.h"
 
 #include "options.h"
@@ -7,18 +8,40 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 volatile int cli_stop;
 
-static void stop(int number) { cli_stop = number; }
+enum { ONE_REQUEST_MS = 300 };
+
+static int64_t asked_ms;
+
+static int64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void stop(int number) {
+    if (!cli_stop) {
+        asked_ms = now_ms();
+        cli_stop = number;
+    } else if (now_ms() - asked_ms > ONE_REQUEST_MS) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+}
 
 void cli_interrupt_catch(void) {
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = stop};
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }

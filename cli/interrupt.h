@@ -5,7 +5,8 @@
 
 /* 0, or the number of the signal that asks to stop. */
 extern volatile int cli_stop;
-/* From here on the first SIGINT or SIGTERM only sets cli_stop; a second one ends the program. */
+/* From here on the first SIGINT or SIGTERM only sets cli_stop; one that comes 0.3 s later or more
+ * ends the program. */
 void cli_interrupt_catch(void);
 
 /* For a program that serves another one: lowest priority, none of its descriptors but the standard

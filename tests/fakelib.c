@@ -103,8 +103,8 @@ static void tell(const ng_tune_request *request, const ng_named_spec *spec) {
 static normgen_status tune(const ng_tune_request *request) {
     if (told("fail")) return failed();
     for (size_t i = 0; i < request->specs->count; i++) tell(request, &request->specs->items[i]);
-    if (!told("wait")) return NORMGEN_OK;
-    for (int ms = 0; ms < 20000 && !*request->stop; ms++) usleep(1000);
+    if (!told("wait") && !told("deaf")) return NORMGEN_OK;
+    for (int ms = 0; ms < 20000 && (!*request->stop || told("deaf")); ms++) usleep(1000);
     return ng_fail(NORMGEN_E_INTERRUPTED, "stopped");
 }
 

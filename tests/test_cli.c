@@ -581,6 +581,17 @@ START_TEST(an_interrupted_run_says_how_to_go_on) {
 }
 END_TEST
 
+START_TEST(a_second_signal_ends_what_does_not_stop) {
+    char before[800];
+    snprintf(before, sizeof before,
+             "%s NORMGEN_FAKE=deaf sh -c '\"$@\" & p=$!; sleep 0.3; kill $p; kill $p; sleep 0.6; "
+             "kill -0 $p && kill $p; wait $p' sh",
+             with_fake);
+    ck_assert_int_eq(run_after(before, "tune --hidden 64"), 143);
+    ck_assert_ptr_null(strstr(err, "interrupted"));
+}
+END_TEST
+
 START_TEST(failures_of_the_generator_are_told) {
     char before[800];
     snprintf(before, sizeof before, "%s NORMGEN_FAKE=fail", with_fake);
@@ -631,6 +642,7 @@ int main(void) {
     tcase_add_test(tc, tuning_for_machines_is_an_object_a_line);
     tcase_add_test(tc, a_terminal_gets_a_progress_bar);
     tcase_add_test(tc, an_interrupted_run_says_how_to_go_on);
+    tcase_add_test(tc, a_second_signal_ends_what_does_not_stop);
     tcase_add_test(tc, failures_of_the_generator_are_told);
     tcase_add_test(tc, bench_show_and_check_print_what_the_generator_says);
     suite_add_tcase(suite, tc);
