@@ -61,7 +61,8 @@ REQUESTS(1, 0)
 REQUESTS(2, 0)
 REQUESTS(3, 0)
 REQUESTS(0, 1)
-REQUESTS(1, 1) REQUESTS(2, 1) REQUESTS(3, 1)
+REQUESTS(1, 1)
+REQUESTS(2, 1) REQUESTS(3, 1)
 
 #define LIST(rows, store)                                                                          \
     {rows_##rows##_0_##store, rows_##rows##_1_##store, rows_##rows##_2_##store,                    \

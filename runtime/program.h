@@ -61,8 +61,9 @@
     X(ISUB, 2)                                                                                     \
     X(ISELLT, 4)                                                                                   \
     X(RINT, 1)                                                                                     \
-    X(TRUNC, 1) X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2) X(GAMAX, 1) X(GSUM, 1) X(PARTNER, 1)        \
-        X(NEGFIRST, 1) X(SUM, 1) X(DOT, 2) X(AMAX, 1) X(STORE, 1)
+    X(TRUNC, 1)                                                                                    \
+    X(ABS, 1) X(AND, 2) X(OR, 2) X(XOR, 2) X(GAMAX, 1) X(GSUM, 1) X(PARTNER, 1) X(NEGFIRST, 1)     \
+        X(SUM, 1) X(DOT, 2) X(AMAX, 1) X(STORE, 1)
 
 typedef enum ng_code {
 #define X(name, operands) NG_##name,

@@ -148,15 +148,20 @@ normgen_status normgen_run_rows(const normgen_kernel *kernel, const normgen_args
 
 /* ---- several threads ---- */
 
-/* Rows of one call, or of several sets behind each other. */
+/* bound: the lines of up to seven streams. */
+enum { LINE = 64, BOUND_LINES = 3 };
+
+/* Rows of one call, or of several sets behind each other. What a call wrote lies with the core that
+ * made it, and each line that another one waits for costs it 50 to 150 ns: so all lies together,
+ * and a part asks for the lines of `bound` when it knows where the first one is. */
 typedef struct team_call {
-    const normgen_kernel *kernel;
+    _Alignas(LINE) const normgen_kernel *kernel;
     const ng_entry *entry;
-    const normgen_bound_args *bound; /* of the only set, or NULL */
-    const normgen_args *sets;        /* else these, already checked */
+    const normgen_args *sets; /* already checked; NULL: `bound` */
     size_t n;
     size_t rows, parts, unit;
     size_t late; /* units that the first part has less than the others */
+    normgen_bound_args bound;
 } team_call;
 
 /* First row of part i: parts differ by one unit at most, but for the first one's. */
@@ -185,12 +190,14 @@ static void run_range_of_sets(const team_call *c, size_t first, size_t last) {
 
 static void run_part(void *ctx, size_t i) {
     const team_call *c = ctx;
+    for (int line = 0; line < BOUND_LINES; line++)
+        __builtin_prefetch((const char *)&c->bound + (size_t)line * LINE);
     size_t first = part_start(c, i), last = part_start(c, i + 1);
     if (first >= last) return;
-    if (c->bound)
-        run_range(c->kernel, pick(c->entry, c->bound), c->bound, first, last);
-    else
+    if (c->sets)
         run_range_of_sets(c, first, last);
+    else
+        run_range(c->kernel, pick(c->entry, &c->bound), &c->bound, first, last);
 }
 
 /* Whole blocks, unless there are so few rows that balance matters more. */
@@ -241,25 +248,24 @@ static void run_team(team_call *c) {
     const ng_pool *pool = &k->ng->pool;
     c->entry = &ng_plan_of(k)->team[regime_of(k, (c->rows - 1) / c->parts + 1, c->rows)];
     c->unit = unit_for(c->entry, c->rows, c->parts);
-    if (!pool->fn) c->late = ng_plan_of(k)->cutoff.share_rows / LATE_PER_SHARE / c->unit;
+    c->late = pool->fn ? 0 : ng_plan_of(k)->cutoff.share_rows / LATE_PER_SHARE / c->unit;
     (pool->fn ? pool->fn : ng_team_for)(pool->ctx, c->parts, run_part, c);
     if (!pool->fn) atomic_store_explicit(&k->team_state->worked, clock_ns(), memory_order_relaxed);
 }
 
-/* As many threads as it takes, at best one. */
-static void run_somehow(const normgen_kernel *k, const normgen_bound_args *bound, size_t rows) {
-    size_t parts = parts_for(k, rows);
-    if (parts > 1)
-        run_team(&(team_call){.kernel = k, .bound = bound, .rows = rows, .parts = parts});
-    else
-        run_alone(k, bound, 0, rows);
-}
-
+/* On as many threads as it takes, at best one. */
 normgen_status normgen_run_parallel(const normgen_kernel *kernel, const normgen_args *args) {
-    normgen_bound_args bound;
-    normgen_status status = bind(kernel, args, &bound);
+    team_call c; /* most of it stays as it is: zeroing it takes longer than binding */
+    normgen_status status = bind(kernel, args, &c.bound);
     if (UNLIKELY(status != NORMGEN_OK)) return status;
-    run_somehow(kernel, &bound, args->rows * parts_of(kernel));
+    c.kernel = kernel;
+    c.sets = NULL;
+    c.rows = args->rows * parts_of(kernel);
+    c.parts = parts_for(kernel, c.rows);
+    if (c.parts > 1)
+        run_team(&c);
+    else
+        run_alone(kernel, &c.bound, 0, c.rows);
     return NORMGEN_OK;
 }
 
