@@ -76,6 +76,7 @@ static ng_v runs(ng_build *g, const words *w, const ng_isa *isa) {
     ng_x86_needs(isa->required, need);
     ng_v v_words[NG_X86_WORDS] = {[NG_X86_1C] = w->one.r[ECX],
                                   [NG_X86_7B] = w->seven.r[EBX],
+                                  [NG_X86_7C] = w->seven.r[ECX],
                                   [NG_X86_71A] = w->seven_one.r[EAX],
                                   [NG_X86_EXTENDED_C] = w->extended.r[ECX],
                                   [NG_X86_XCR0] = w->v_saved};

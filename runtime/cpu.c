@@ -36,7 +36,7 @@ const char *const ng_feature_names[NG_FEATURE_COUNT] = {
 #define NEEDS_V3 (BIT(avx2) | BIT(fma) | BIT(f16c))
 #define NEEDS_V4                                                                                   \
     (NEEDS_V3 | BIT(avx512f) | BIT(avx512bw) | BIT(avx512cd) | BIT(avx512dq) | BIT(avx512vl))
-#define NEEDS_BF16 (NEEDS_V4 | BIT(avx512bf16))
+#define NEEDS_BF16 (NEEDS_V4 | BIT(avx512bf16) | BIT(avx512vbmi))
 #define X86_TRIPLE "x86_64-unknown-linux-gnu"
 #define ARM_TRIPLE "aarch64-unknown-linux-gnu"
 
@@ -45,8 +45,8 @@ const ng_isa ng_isas[] = {
     {"x86-64", NG_X86_64, 0, 0, 0, false, true, false, "x86-64", "", X86_TRIPLE},
     {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, true, "x86-64-v3", "", X86_TRIPLE},
     {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, 1, false, true, true, "x86-64-v4", "", X86_TRIPLE},
-    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, true, "x86-64-v4", "+avx512bf16",
-     X86_TRIPLE},
+    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, true, "x86-64-v4",
+     "+avx512bf16,+avx512vbmi", X86_TRIPLE},
     {"aarch64", NG_AARCH64, BIT(neon), 128, 0, false, false, true, "generic", "+neon", ARM_TRIPLE},
 };
 const ng_isa ng_isa_spelled_out = {"x86-64", NG_X86_64, 0,        128, 0,         false,
@@ -227,7 +227,7 @@ static const struct {
     {BIT(avx2), NG_X86_7B, 5},        {BIT(avx512f), NG_X86_7B, 16},
     {BIT(avx512dq), NG_X86_7B, 17},   {BIT(avx512cd), NG_X86_7B, 28},
     {BIT(avx512bw), NG_X86_7B, 30},   {BIT(avx512vl), NG_X86_7B, 31},
-    {BIT(avx512bf16), NG_X86_71A, 5},
+    {BIT(avx512bf16), NG_X86_71A, 5}, {BIT(avx512vbmi), NG_X86_7C, 1},
 };
 enum { X86_BITS = sizeof x86_bits / sizeof x86_bits[0] };
 
@@ -263,7 +263,7 @@ static uint32_t xcr0(void) {
 }
 
 static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf extended, facts *f) {
-    const uint32_t word[NG_X86_WORDS] = {one.c, seven.b, seven_one.a, extended.c, 0};
+    const uint32_t word[NG_X86_WORDS] = {one.c, seven.b, seven.c, seven_one.a, extended.c, 0};
     uint32_t has = 0, saved = one.c & OSXSAVE ? xcr0() : 0;
     for (int i = 0; i < X86_BITS; i++)
         if (word[x86_bits[i].word] >> x86_bits[i].bit & 1u) has |= x86_bits[i].feature;
@@ -450,7 +450,7 @@ static void odd_model(const ng_cpu *cpu, const report *r) {
             continue;
         uint32_t least = ng_isa_find(models[i].least)->required;
         uint32_t most = ng_isa_find(models[i].most)->required;
-        if (cpu->detected & NEEDS_BF16 & ~most)
+        if (cpu->detected & (NEEDS_V4 | BIT(avx512bf16)) & ~most) /* avx512vbmi tells no level */
             tell(r,
                  "The model number is that of %s, but the features are newer (%s at most): a "
                  "hypervisor masks the model. Decisions follow the features.",

@@ -10,7 +10,9 @@
  * know it. */
 #define NG_FEATURES(X)                                                                             \
     X(avx2)                                                                                        \
-    X(fma) X(f16c) X(avx512f) X(avx512bw) X(avx512cd) X(avx512dq) X(avx512vl) X(avx512bf16) X(neon)
+    X(fma)                                                                                         \
+    X(f16c) X(avx512f) X(avx512bw) X(avx512cd) X(avx512dq) X(avx512vl) X(avx512bf16) X(avx512vbmi) \
+        X(neon)
 
 typedef enum ng_feature {
 #define X(name) NG_FEATURE_##name,
@@ -57,11 +59,12 @@ typedef struct ng_cpu {
     const char *cap;     /* value of NORMGEN_ISA, or NULL */
 } ng_cpu;
 
-/* Words of CPUID and XCR0 that features stand in: leaf 1 ecx, leaf 7 ebx, leaf 7.1 eax, leaf
- * 0x80000001 ecx. */
+/* Words of CPUID and XCR0 that features stand in: leaf 1 ecx, leaf 7 ebx and ecx, leaf 7.1 eax,
+ * leaf 0x80000001 ecx. */
 typedef enum ng_x86_word {
     NG_X86_1C,
     NG_X86_7B,
+    NG_X86_7C,
     NG_X86_71A,
     NG_X86_EXTENDED_C,
     NG_X86_XCR0,

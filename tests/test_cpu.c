@@ -212,6 +212,10 @@ START_TEST(a_level_runs_only_with_all_its_features) {
     cpu.features &= ~BIT(avx512vl);
     ck_assert(!ng_cpu_runs(&cpu, ng_isa_find("x86-64-v4")));
     ck_assert(ng_cpu_runs(&cpu, ng_isa_find("x86-64-v3")));
+    cpu = made_up("GenuineIntel", 6, 85, "x86-64-v4+bf16");
+    ck_assert(ng_cpu_runs(&cpu, ng_isa_find("x86-64-v4+bf16")));
+    cpu.features &= ~BIT(avx512vbmi); /* Cooper Lake */
+    ck_assert(!ng_cpu_runs(&cpu, ng_isa_find("x86-64-v4+bf16")));
 }
 END_TEST
 
@@ -252,6 +256,9 @@ START_TEST(ordinary_machines_are_not_odd) {
         ng_cpu cpu = made_up(known[i].vendor, known[i].family, known[i].model, known[i].level);
         says(&cpu, "");
     }
+    ng_cpu cpu = made_up("GenuineIntel", 6, 106, "x86-64-v4"); /* Ice Lake moves bytes */
+    cpu.detected |= BIT(avx512vbmi);
+    says(&cpu, "");
 }
 END_TEST
 
