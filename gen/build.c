@@ -110,8 +110,9 @@ ng_v ng_phi(const ng_build *g, ng_v v_first, LLVMBasicBlockRef b_first) {
 
 ng_v ng_opaque(const ng_build *g, ng_v v) {
     ng_t t = LLVMTypeOf(v), t_asm = LLVMFunctionType(t, &t, 1, false);
+    const char *where = LLVMGetTypeKind(t) == LLVMVectorTypeKind ? "=v,0" : "=r,0";
     ng_v v_asm =
-        LLVMGetInlineAsm(t_asm, "", 0, "=r,0", 4, false, false, LLVMInlineAsmDialectATT, false);
+        LLVMGetInlineAsm(t_asm, "", 0, where, 4, false, false, LLVMInlineAsmDialectATT, false);
     return LLVMBuildCall2(g->b, t_asm, v_asm, &v, 1, "");
 }
 

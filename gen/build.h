@@ -78,9 +78,9 @@ void ng_branch_rarely(const ng_build *g, ng_v v_if, LLVMBasicBlockRef b_rare,
                       LLVMBasicBlockRef b_usual);
 /* A phi of the given type in the current block with one incoming value. */
 ng_v ng_phi(const ng_build *g, ng_v v_first, LLVMBasicBlockRef b_first);
-/* The same integer, but nobody knows that it is: no instruction. What a loop counts with goes
- * through it, or loop strength reduction makes other addresses of it: half of the compile time,
- * nothing gained, and switching it off is possible for a whole process only. */
+/* The same integer or vector, but nobody knows that it is: no instruction. What a loop counts with
+ * goes through it, or loop strength reduction makes other addresses of it: half of the compile
+ * time, nothing gained, and switching it off is possible for a whole process only. */
 ng_v ng_opaque(const ng_build *g, ng_v v);
 void ng_phi_add(ng_v phi, ng_v v, LLVMBasicBlockRef b);
 

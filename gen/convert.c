@@ -85,16 +85,69 @@ static ng_v to_f16(const ng_lower *l, int type, ng_v v) {
     return float_to_half(l, ng_float_of_real(l, v), size_of(v));
 }
 
-/* One shuffle with zeros, where extending and shifting would be two instructions for the same one
- * of the vector pipes. NULL for other than full vectors, and where words have no such shuffle. */
+/* Words of a whole vector in another order. Where bytes can be moved, they are: shuffles of words
+ * take twice as long on some machines, and LLVM would make one of them if it knew the order. */
+static ng_v move_bytes(const ng_lower *l, ng_v v, ng_v v_order) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v_order);
+    ng_v args[2] = {ng_bitcast(g, v, t), v_order};
+    return ng_intrinsic(g, "llvm.x86.avx512.permvar.qi.512", NULL, 0, args, 2);
+}
+
+/* One shuffle that puts each element where a word's upper half is and zero below it, where
+ * extending and shifting would be two instructions. The zeros come from a mask register: shuffled
+ * in as a second operand they take three instructions' time on some machines. NULL for other than
+ * full vectors, and where words have no such shuffle. */
 static ng_v bf16_by_shuffle(const ng_lower *l, ng_v v) {
     const ng_build *g = &l->g;
     unsigned n = size_of(v);
     int mask[MAX_VECTOR * 2];
-    if (l->s->vec != 512 || n != 16) return NULL;
-    for (unsigned i = 0; i < 2 * n; i++) mask[i] = (int)(i % 2 ? i / 2 : n);
-    v = ng_shuffle(g, v, LLVMConstNull(LLVMTypeOf(v)), mask, 2 * n);
+    if (!l->v_uppers || n != MAX_VECTOR) return NULL;
+    if (l->v_doubled) {
+        for (unsigned i = 0; i < 2 * n; i++) mask[i] = i < n ? (int)i : -1;
+        v = ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, 2 * n);
+        v = move_bytes(l, v, l->v_doubled);
+    } else {
+        for (unsigned i = 0; i < 2 * n; i++) mask[i] = (int)(i / 2);
+        v = ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, 2 * n);
+    }
+    v = LLVMBuildSelect(g->b, l->v_uppers, v, LLVMConstNull(LLVMTypeOf(v)), "");
     return ng_bitcast(g, v, vector_of(g->t_i32, n));
+}
+
+enum { BYTES = 64, WORDS = 32 };
+
+/* The bytes of the words of a vector in an order, in a register of which LLVM knows no more. */
+static ng_v order_of(const ng_build *g, const int words[WORDS]) {
+    ng_v byte[BYTES];
+    for (int i = 0; i < BYTES; i++)
+        byte[i] = LLVMConstInt(g->t_i8, (unsigned)(2 * words[i / 2] + i % 2), false);
+    ng_t t = floats(g, BYTES / 4);
+    ng_v v = ng_bitcast(g, LLVMConstVector(byte, BYTES), t);
+    return ng_bitcast(g, ng_opaque(g, v), vector_of(g->t_i8, BYTES));
+}
+
+/* From the even and the odd elements of 2 * each to all of them in turns. */
+static void in_turns(int *order, int n, int each) {
+    int pair = 2 * each;
+    for (int i = 0; i < n; i++) order[i] = i / pair * pair + i % pair / 2 + i % 2 * each;
+}
+
+static bool moves_bytes(const ng_isa *isa) { return isa->required >> NG_FEATURE_avx512vbmi & 1u; }
+
+void ng_prepare_widening(ng_lower *l) {
+    const ng_build *g = &l->g;
+    bool bytes = moves_bytes(l->isa);
+    int doubled[WORDS], turns[WORDS];
+    if (l->s->vec != 8 * BYTES) return;
+    in_turns(turns, WORDS, WORDS / 2);
+    for (int i = 0; i < WORDS; i++) doubled[i] = i / 2;
+    uint64_t uppers = bytes ? 0xccccccccccccccccu : 0xaaaaaaaau;
+    ng_v v = ng_opaque(g, ng_int_const(bytes ? g->t_i64 : g->t_i32, uppers));
+    l->v_uppers = ng_bitcast(g, v, vector_of(g->t_i1, bytes ? BYTES : WORDS));
+    if (!bytes) return;
+    l->v_doubled = order_of(g, doubled);
+    l->v_turns = order_of(g, turns);
 }
 
 static ng_v from_bf16(const ng_lower *l, int type, ng_v v) {
@@ -201,10 +254,14 @@ static ng_v every_second(const ng_build *g, ng_v v, unsigned from) {
 
 /* From pairs of vectors, the even and the odd elements, to elements of the two in turns. */
 static ng_v interleave(const ng_lower *l, ng_v v) {
-    int mask[64], each = l->vector, pair = 2 * each;
-    unsigned n = LLVMGetVectorSize(LLVMTypeOf(v));
-    for (int i = 0; i < (int)n; i++) mask[i] = i / pair * pair + i % pair / 2 + i % 2 * each;
-    return ng_shuffle(&l->g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, n);
+    int mask[64];
+    ng_t t = LLVMTypeOf(v);
+    unsigned n = LLVMGetVectorSize(t);
+    bool words = LLVMGetIntTypeWidth(LLVMGetElementType(t)) == 16;
+    if (l->v_turns && words && n == WORDS)
+        return ng_bitcast(&l->g, move_bytes(l, v, l->v_turns), t);
+    in_turns(mask, (int)n, l->vector);
+    return ng_shuffle(&l->g, v, LLVMGetPoison(t), mask, n);
 }
 
 /* Two bf16 are one integer of 32 bits: the odd one is its upper half, the even one its lower. */

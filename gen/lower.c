@@ -330,6 +330,7 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     if (ok) {
         start_function(l, symbol);
         load_arguments(l);
+        ng_prepare_widening(l);
         reserve_stack(l);
         prepare_strides(l);
         if (l->s->shared && !l->limit) ng_sweep_shared(l);

@@ -55,6 +55,8 @@ typedef struct ng_lower {
     ng_v stage;                /* stack array of STAGE vectors, of store=staged */
     unsigned staged;           /* vectors that went through it so far */
     ng_v once[NG_MAX_OPS];     /* stack arrays of the values of shared=once, or NULL */
+    ng_v v_uppers;             /* mask: the upper halves of the words of a vector, or NULL */
+    ng_v v_doubled, v_turns;   /* orders of bytes: each word twice, two halves in turns; or NULL */
     ng_v between;              /* stack array: scalars of each row of a block or strip */
     ng_v sums;                 /* stack array: what is left of the sums of each row of a strip */
     ng_v *given;               /* room for values that are the same for all rows of a strip */
@@ -229,6 +231,8 @@ ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b);
 uint64_t ng_counter_vectors(const ng_lower *l);
 
 /* convert.c */
+/* What widening uses all over the function: called once, at its beginning. */
+void ng_prepare_widening(ng_lower *l);
 /* Integer vector type that a vector of n elements of an element type is loaded and stored as. */
 ng_t ng_memory_type(const ng_build *g, int type, unsigned n);
 /* From memory form to <n x real>, and back. */

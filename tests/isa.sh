@@ -35,7 +35,8 @@ for object in objects/*.o; do
     *.x86-64.*) reassemble "$object" generic64 ;;
     *.x86-64-v3.*) reassemble "$object" generic64$v3 ;;
     *.x86-64-v4.*) reassemble "$object" generic64$v4 ;;
-    *.x86-64-v4+bf16.*) reassemble "$object" generic64$v4+avx512_bf16 ;;
+    *.x86-64-v4+bf16.*) reassemble "$object" generic64$v4+avx512_bf16+avx512vbmi
+        grep -qE '\<vperm([it]2)?w\>' code.s && fail "$object shuffles words, not their bytes" ;;
     objects/dispatch.o)
         # It asks for XCR0 behind a look at OSXSAVE: the one instruction beyond the baseline.
         reassemble "$object" generic64+xsave
