@@ -2,7 +2,8 @@
 /* Schedules of one spec in one regime, side by side: what the tuner would find, without its store,
  * for whoever works on the lowering. `./dev bench schedules SPEC REGIME [WORDS…]`: takes every
  * legal schedule whose text has all the words ("vec=512", "block=4" …; "^word": must not have it);
- * variants take turns, the slower half drops out; medians, and the share of the fastest limit. */
+ * variants take turns, the slower half drops out; medians, and the share of the fastest limit. The
+ * word "copies": the limits of these schedules instead of their kernels. */
 #include "candidates.h"
 #include "error.h"
 #include "gen.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 20000, ROUNDS = 40, SAMPLES = 3, KEEP = 8, LIMITS = 24 };
+enum { MOST = 20000, ROUNDS = 40, SAMPLES = 3, KEEP = 12, LIMITS = 24 };
 
 typedef struct variant {
     ng_schedule s;
@@ -78,22 +79,27 @@ static size_t add(variant **list, size_t n, ng_subject_kind kind, const ng_sched
     return n;
 }
 
-/* The schedules of the limit: block, store, vectors and prefetch turn. */
-static size_t limits(variant **list, const ng_program *p, const ng_isa *isa, ng_jit *jit,
-                     ng_regime regime) {
-    size_t n = 0;
+/* The limits that the tuner tries first. */
+static size_t limits(variant **list, const ng_place *place, const ng_isa *isa, ng_jit *jit) {
+    size_t n = 0, n_space, count;
     int from, to;
-    for (int vec = 256; vec <= isa->max_vec; vec *= 2)
-        for (int block = 1; block <= 8; block *= 2)
-            for (int store = 0; store < (regime >= NG_LLC ? 2 : 1); store++) {
-                ng_schedule s = {
-                    .vec = (int16_t)vec, .block = (int16_t)block, .store = (int16_t)store};
-                if (n < LIMITS && ng_schedule_legal(p, isa, &s, NULL) &&
-                    ng_schedule_fits_rows(p, &s))
-                    n = add(list, n, NG_SUBJECT_LIMIT, &s, p, isa, jit);
-            }
-    if (ng_memcpy_applies(p, &from, &to)) n = add(list, n, NG_SUBJECT_MEMCPY, NULL, p, isa, jit);
+    ng_schedule *space, *all;
+    if (ng_candidates(place, isa, NULL, 0, &space, &n_space) != NORMGEN_OK ||
+        ng_limit_candidates(place, isa, space, n_space, &all, &count) != NORMGEN_OK)
+        return 0;
+    free(space);
+    for (size_t i = 0; i < count && n < LIMITS; i++)
+        n = add(list, n, NG_SUBJECT_LIMIT, &all[i], place->program, isa, jit);
+    free(all);
+    if (ng_memcpy_applies(place->program, &from, &to))
+        n = add(list, n, NG_SUBJECT_MEMCPY, NULL, place->program, isa, jit);
     return n;
+}
+
+/* Whether a limit of the schedule would be the same as one of a simpler schedule. */
+static bool doubles(const ng_schedule *s) {
+    static const ng_schedule plain;
+    return s->visit || s->layout || s->shared || memcmp(s->keep, plain.keep, sizeof s->keep) != 0;
 }
 
 static void print(const ng_program *p, const variant *v, double limit) {
@@ -110,16 +116,19 @@ static int run(const ng_program *p, const ng_place *place, const ng_cpu *cpu, ch
     ng_jit *jit;
     ng_bed *bed;
     size_t all, n = 0;
+    bool copies = n_words > 0 && strcmp(words[0], "copies") == 0;
     if (ng_jit_new(&jit) != NORMGEN_OK || ng_bed_new(place, cpu, 1, &bed) != NORMGEN_OK ||
         ng_schedule_space(p, cpu->isa, &space, &all) != NORMGEN_OK)
         return fprintf(stderr, "schedules: %s\n", normgen_error()), 1;
     for (size_t i = 0; i < all && n < MOST; i++) {
         char text[NG_SCHEDULE_TEXT];
         ng_schedule_text(p, &space[i], text);
-        if (wanted(text, words, n_words) && ng_schedule_fits_rows(p, &space[i]))
-            n = add(list, n, NG_SUBJECT_KERNEL, &space[i], p, cpu->isa, jit);
+        if (wanted(text, words + copies, n_words - copies) && ng_schedule_fits_rows(p, &space[i]) &&
+            !(copies && doubles(&space[i])))
+            n = add(list, n, copies ? NG_SUBJECT_LIMIT : NG_SUBJECT_KERNEL, &space[i], p, cpu->isa,
+                    jit);
     }
-    size_t n_limits = limits(limit, p, cpu->isa, jit, place->regime), compiled = n;
+    size_t n_limits = limits(limit, place, cpu->isa, jit), compiled = n;
     n_limits = race(bed, limit, n_limits, 2, 4);
     n = race(bed, list, n, KEEP, 7);
     for (int round = 0; round < 8; round++) { /* the best of both in turns */

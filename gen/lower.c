@@ -204,12 +204,44 @@ void ng_rows_to_prefetch(ng_lower *l, ng_rows *rows, const ng_rows *current, pos
 /* The last pass that goes over elements: meanwhile the next block is prefetched. */
 static int prefetching_pass(const ng_lower *l) {
     int last = l->p->passes - 1;
-    return l->limit || l->p->width[last] ? last : last - 1;
+    return l->p->width[last] ? last : last - 1;
+}
+
+/* The block that a kernel with overlap begins while the current one, behind which `after` is, is in
+ * its last pass; the current one where that is not there. Returns the place behind it. */
+static position rows_ahead(ng_lower *l, ng_rows *rows, const ng_rows *current, position after) {
+    const ng_build *g = &l->g;
+    int lag = ng_overlap_lag(l->p, l->s, l->p->passes - 1);
+    ng_v v_fit = ng_rows_fit(l, after, current->n);
+    for (int i = 1; i < lag; i++) {
+        after = ng_rows_on(l, after, current->n);
+        v_fit = LLVMBuildAnd(g->b, v_fit, ng_rows_fit(l, after, current->n), "");
+    }
+    rows->n = current->n;
+    for (int s = 0; s < l->p->streams; s++)
+        addresses_from(
+            l, rows, s,
+            LLVMBuildSelect(g->b, v_fit, row_address(l, s, after), current->base[s][0], ""));
+    return ng_rows_on(l, after, current->n);
+}
+
+static void move_block(ng_lower *l, ng_rows *rows, position after) {
+    ng_rows ahead = {0}, to_come = {0};
+    ng_work work = {.rows = rows, .pass = l->p->passes - 1};
+    if (l->s->overlap) {
+        after = rows_ahead(l, &ahead, rows, after);
+        work.ahead = &ahead;
+    }
+    if (l->s->prefetch != NG_PREFETCH_NONE) {
+        ng_rows_to_prefetch(l, &to_come, l->s->overlap ? &ahead : rows, after);
+        work.prefetch = &to_come;
+    }
+    ng_sweep(l, &work, 1);
 }
 
 static void all_passes(ng_lower *l, ng_rows *rows, position after) {
     ng_rows to_come = {0};
-    for (int pass = l->limit ? l->p->passes - 1 : 0; pass < l->p->passes; pass++) {
+    for (int pass = 0; pass < l->p->passes; pass++) {
         ng_work work = {.rows = rows, .pass = pass};
         if (l->s->prefetch != NG_PREFETCH_NONE && pass == prefetching_pass(l)) {
             ng_rows_to_prefetch(l, &to_come, rows, after);
@@ -222,7 +254,10 @@ static void all_passes(ng_lower *l, ng_rows *rows, position after) {
 /* All passes of the n rows from a position on, which fit; returns the place behind them. */
 static position plain_block(ng_lower *l, ng_rows *rows, int n, position at) {
     ng_rows_at(l, rows, n, &at);
-    all_passes(l, rows, at);
+    if (l->limit)
+        move_block(l, rows, at);
+    else
+        all_passes(l, rows, at);
     return at;
 }
 

@@ -104,6 +104,7 @@ typedef struct ng_work {
     ng_rows *rows;
     int pass;          /* or NG_SHARED_PASS */
     ng_rows *prefetch; /* rows to prefetch meanwhile, or NULL */
+    ng_rows *ahead;    /* of the limit: rows to load meanwhile, or NULL */
 } ng_work;
 
 /* sweep.c: runs up to NG_MAX_TOGETHER passes over the same elements, each for its own rows; leaves
@@ -277,7 +278,7 @@ ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v);
 ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);
 
 /* move.c: moves the bytes of one slice for a row of the block. */
-void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements);
+void ng_move_slice(ng_lower *l, const ng_work *work, int row, ng_v v_at, int64_t elements);
 
 /* lower.c */
 /* n rows, the first of which is at first[stream]; what was known of others is forgotten. */

@@ -2,8 +2,9 @@
 /* The limit: the fastest way to move a spec's bytes, as a kernel with the same loops and stores but
  * no arithmetic. In each slice every byte of every input row is loaded and every byte of every
  * output row is stored; vectors loaded in excess are ORed into stored ones, and loaded ones repeat
- * where the outputs are wider. Rows are those that every row has of its own: what rows share and
- * single values are left out. */
+ * where the outputs are wider. With overlap the rows that a kernel would begin meanwhile are loaded
+ * as well: they come from memory by loads, which no processor drops. Rows are those that every row
+ * has of its own: what rows share and single values are left out. */
 #include "lower.h"
 
 enum {
@@ -98,8 +99,10 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
     }
 }
 
-void ng_move_slice(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int64_t elements) {
-    ng_v loaded[NORMGEN_MAX_STREAMS * MOST];
-    int n = load_all(l, rows, row, v_at, elements, loaded);
-    store_all(l, rows, row, v_at, elements, loaded, n);
+void ng_move_slice(ng_lower *l, const ng_work *work, int row, ng_v v_at, int64_t elements) {
+    ng_v loaded[NORMGEN_MAX_STREAMS * MOST], ahead[NORMGEN_MAX_STREAMS * MOST];
+    int n = load_all(l, work->rows, row, v_at, elements, loaded);
+    for (int i = work->ahead ? load_all(l, work->ahead, row, v_at, elements, ahead) : 0; i > 0; i--)
+        LLVMSetVolatile(ahead[i - 1], true);
+    store_all(l, work->rows, row, v_at, elements, loaded, n);
 }

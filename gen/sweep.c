@@ -55,7 +55,7 @@ static void begin_rows(sweep *w, int index, ng_values *e, int from, int to, int6
     const ng_work *work = &w->work[index];
     for (int row = from; row < to; row++) {
         if (l->limit) {
-            ng_move_slice(l, work->rows, row, e->slice.v_at, elements);
+            ng_move_slice(l, work, row, e->slice.v_at, elements);
         } else if (work->pass == NG_SHARED_PASS) {
             ng_store_shared(e);
         } else {

@@ -140,6 +140,50 @@ START_TEST(memcpy_is_the_limit_where_it_is_fastest) {
 }
 END_TEST
 
+/* A kernel that takes 700 where others take 1000, and copies that take 900 but for one. */
+static const char fast_from_memory[] =
+    "vec=256 block=2 keep=recompute store=staged prefetch=l2 overlap=yes slice=line";
+static const char *const fast_copies[] = {
+    "vec=256 block=2 keep=recompute store=staged prefetch=l2 overlap=yes slice=line",
+    "vec=256 block=2 keep=recompute store=staged prefetch=thrice overlap=yes slice=line"};
+
+static double sim_moves(const sim *s, const ng_place *place, const ng_subject *subject) {
+    (void)place;
+    if (subject->kind == NG_SUBJECT_KERNEL)
+        return strcmp(subject->text, fast_from_memory) == 0 ? 700 : 1000;
+    bool fast =
+        strncmp(subject->text, "limit ", 6) == 0 && strcmp(subject->text + 6, s->planted) == 0;
+    return fast ? 690 : 900;
+}
+
+/* Only the search around the kernel's own copy comes upon the second of them. */
+static const char *breaks_unlike_the_fast(const sim *s, const ng_subject *subject) {
+    bool kernel = subject->kind == NG_SUBJECT_KERNEL;
+    if (!kernel || strcmp(s->planted, fast_from_memory) == 0) return NULL;
+    return strstr(subject->text, "prefetch=thrice") ? "!broken" : NULL;
+}
+
+/* What a kernel does to memory, or something near to it, is tried without its arithmetic. */
+START_TEST(no_limit_is_slower_than_a_kernel_that_a_copy_can_follow) {
+    sim s;
+    sim_job job;
+    sim_init(&s, 7);
+    s.model = sim_moves;
+    s.planted = fast_copies[_i / 2];
+    s.breaks = breaks_unlike_the_fast;
+    sim_job_init(&job, &s, SPEC);
+    job.request.effort = _i % 2 ? NG_NORMAL : NG_QUICK;
+    job.request.rows = 1 << 20;
+    ok(sim_tune(&job, &s));
+    const ng_event *e = &job.log.result[0];
+    ck_assert_int_eq(e->regime, NG_DRAM);
+    ck_assert_str_eq(e->best.schedule, fast_from_memory);
+    ck_assert_str_eq(e->limit.schedule + strlen("limit "), s.planted);
+    ck_assert_double_lt(e->limit.ns, e->best.ns);
+    sim_job_fini(&job);
+}
+END_TEST
+
 START_TEST(quick_ends_within_its_time) {
     sim s;
     sim_job job;
@@ -637,6 +681,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, box_setup, box_teardown);
     tcase_set_timeout(tc, 120);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, no_limit_is_slower_than_a_kernel_that_a_copy_can_follow, 0, 4);
     suite_add_tcase(suite, tc);
     return box_main(suite);
 }

@@ -7,7 +7,7 @@
 #include "choose.h"
 #include "error.h"
 #include "kernels.h"
-#include "lineup.h"
+#include "limit.h"
 #include "live.h"
 #include "plan.h"
 #include "spec.h"
@@ -131,14 +131,17 @@ static normgen_status measure(turn *t) {
     const ng_meter *m = t->bench->meter;
     normgen_status status = NORMGEN_OK;
     const ng_effort_plan *effort = &t->bench->effort;
+    ng_contender *limit[NG_LIMITS_LEFT];
+    size_t n;
     t->race.deadline = m->now(m->ctx) + effort->measure_seconds / 10;
     if (!t->preset->failed) status = ng_race_noise(&t->race, t->preset, effort->noise_passes);
     t->race.deadline = m->now(m->ctx) + effort->measure_seconds / 2;
     if (status == NORMGEN_OK)
-        status = ng_race_run(&t->race, t->limits.items, t->limits.count, 1, effort->race_passes);
-    ng_contender *limit = ng_race_leader(t->limits.items, t->limits.count);
-    if (status == NORMGEN_OK && limit && !ng_lineup_add(&t->shown, limit->subject))
-        status = NORMGEN_E_MEMORY;
+        status = ng_race_run(&t->race, t->limits.items, t->limits.count, NG_LIMITS_LEFT,
+                             effort->race_passes);
+    n = ng_race_best(t->limits.items, t->limits.count, limit, NG_LIMITS_LEFT);
+    for (size_t i = 0; i < n && status == NORMGEN_OK; i++)
+        if (!(limit[i] = ng_lineup_add(&t->shown, limit[i]->subject))) status = NORMGEN_E_MEMORY;
     t->race.deadline = m->now(m->ctx) + effort->measure_seconds / 2;
     if (status == NORMGEN_OK)
         status = ng_race_paired(&t->race, t->shown.items, t->shown.count, effort->final_passes);
@@ -147,7 +150,8 @@ static normgen_status measure(turn *t) {
     e.best = figure_of(t, t->winner);
     e.preset = figure_of(t, t->preset);
     e.interp = figure_of(t, t->interp);
-    if (limit) e.limit = figure_of(t, limit->subject);
+    const ng_contender *fastest = ng_race_leader(limit, n);
+    if (fastest) e.limit = figure_of(t, fastest->subject);
     send_event(t->bench, t->item, &e);
     return NORMGEN_OK;
 }

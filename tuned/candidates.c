@@ -144,28 +144,58 @@ done:
     return status;
 }
 
-/* What a copy may be fastest with when it comes from memory; kernels that compute may not want
- * these first. */
+/* What a copy may be fastest with when it comes from memory, on one machine or another; kernels
+ * that compute may not want these first. */
 static const struct {
-    int16_t vec, store, prefetch, slice; /* vec 0: the widest */
-} copies_from_memory[] = {{0, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_SLICE_FOUR},
-                          {0, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_SLICE_LINE},
-                          {0, NG_STORE_STAGED, NG_PREFETCH_TWICE, NG_SLICE_LINE},
-                          {0, NG_STORE_STREAM, NG_PREFETCH_THRICE, NG_SLICE_FOUR},
-                          {0, NG_STORE_STAGED, NG_PREFETCH_L2, NG_SLICE_FOUR},
-                          {128, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_SLICE_FOUR}};
+    int16_t vec, block, store, prefetch, overlap, slice; /* vec 0: the widest */
+} copies_from_memory[] = {
+    {0, 4, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_NO, NG_SLICE_LINE},
+    {0, 2, NG_STORE_STAGED, NG_PREFETCH_L2, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_LINE},
+    {0, 2, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_NO, NG_SLICE_LINE},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {0, 8, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_NO, NG_SLICE_LINE},
+    {0, 1, NG_STORE_STAGED, NG_PREFETCH_TWICE, NG_OVERLAP_NO, NG_SLICE_LINE},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {0, 1, NG_STORE_STREAM, NG_PREFETCH_THRICE, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {0, 1, NG_STORE_STAGED, NG_PREFETCH_L2, NG_OVERLAP_NO, NG_SLICE_FOUR},
+    {128, 1, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_NO, NG_SLICE_FOUR}};
 enum { COPIES = sizeof copies_from_memory / sizeof copies_from_memory[0] };
 
-static void add_copy(const ng_place *place, const ng_isa *isa, ng_schedule s, ng_schedule *list,
-                     size_t *n) {
-    s.overlap = NG_OVERLAP_NO;
+static bool copy_works(const ng_place *place, const ng_isa *isa, const ng_schedule *s) {
+    return can_pay(place, isa, s) && ng_schedule_legal(place->program, isa, s, NULL) &&
+           ng_schedule_fits_rows(place->program, s);
+}
+
+/* Loading the rows to come as well, as kernels with overlap do, pays where they are far away. How
+ * values are kept says nothing about bytes, but may be what makes a kernel with overlap legal. With
+ * keep=reload some outputs are not streamed, which a limit does not tell from others. */
+bool ng_limit_of(const ng_place *place, const ng_isa *isa, const ng_schedule *schedule,
+                 ng_schedule *limit) {
+    bool far = place->regime == NG_LLC || place->regime == NG_DRAM;
+    ng_schedule s = *schedule;
     s.visit = NG_VISIT_BESIDE;
     s.layout = NG_LAYOUT_LINEAR;
     s.shared = NG_SHARED_ANEW;
-    memset(s.keep, NG_RECOMPUTE, sizeof s.keep);
-    if (!contains(place->program, list, *n, &s) && can_pay(place, isa, &s) &&
-        ng_schedule_legal(place->program, isa, &s, NULL) &&
-        ng_schedule_fits_rows(place->program, &s))
+    for (int j = 0; j < NG_MAX_KEEP; j++)
+        if (s.keep[j] == NG_RELOAD) s.keep[j] = NG_RECOMPUTE;
+    *limit = s;
+    memset(limit->keep, NG_RECOMPUTE, sizeof limit->keep);
+    if (!s.overlap || (far && copy_works(place, isa, limit))) return copy_works(place, isa, limit);
+    if (far && copy_works(place, isa, &s)) {
+        *limit = s;
+        return true;
+    }
+    limit->overlap = NG_OVERLAP_NO;
+    return copy_works(place, isa, limit);
+}
+
+static void add_copy(const ng_place *place, const ng_isa *isa, const ng_schedule *of,
+                     ng_schedule *list, size_t *n) {
+    ng_schedule s;
+    if (ng_limit_of(place, isa, of, &s) && !contains(place->program, list, *n, &s))
         list[(*n)++] = s;
 }
 
@@ -177,14 +207,15 @@ normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
     size_t kept = 0;
     for (size_t i = 0; i < COPIES && place->regime == NG_DRAM; i++) {
         ng_schedule s = {.vec = copies_from_memory[i].vec,
-                         .block = 1,
+                         .block = copies_from_memory[i].block,
                          .store = copies_from_memory[i].store,
                          .prefetch = copies_from_memory[i].prefetch,
+                         .overlap = copies_from_memory[i].overlap,
                          .slice = copies_from_memory[i].slice};
         if (!s.vec) s.vec = (int16_t)isa->max_vec;
-        add_copy(place, isa, s, out, &kept);
+        add_copy(place, isa, &s, out, &kept);
     }
-    for (size_t i = 0; i < n; i++) add_copy(place, isa, from[i], out, &kept);
+    for (size_t i = 0; i < n; i++) add_copy(place, isa, &from[i], out, &kept);
     *list = out;
     *count = kept;
     return NORMGEN_OK;

@@ -21,7 +21,12 @@ normgen_status ng_candidates(const ng_place *place, const ng_isa *isa, const ng_
  * *list is the caller's, freed with free(). E_MEMORY. */
 normgen_status ng_neighbours(const ng_place *place, const ng_isa *isa, const ng_schedule *schedule,
                              ng_schedule **list, size_t *count);
-/* The schedules of the limit: those of `list` reduced to the axes that move bytes. */
+/* The limit that moves bytes as a kernel of the schedule does, reduced to the axes that matter for
+ * that; whether it can be made. */
+bool ng_limit_of(const ng_place *place, const ng_isa *isa, const ng_schedule *schedule,
+                 ng_schedule *limit);
+/* The schedules of limits: in dram copies that are fast on some machine, then those of the
+ * schedules `from` in their order. */
 normgen_status ng_limit_candidates(const ng_place *place, const ng_isa *isa,
                                    const ng_schedule *from, size_t n, ng_schedule **list,
                                    size_t *count);

@@ -6,6 +6,7 @@
 
 #include "candidates.h"
 #include "error.h"
+#include "limit.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -132,22 +133,12 @@ static void add_winner(ng_unit_result *r, ng_slot slot, const ng_contender *c) {
     memcpy(w->schedule, c->subject->text, sizeof w->schedule);
 }
 
-/* The two fastest that survived their race, fastest first. */
-static size_t best_limits(const ng_lineup *limits, ng_contender *best[2]) {
-    size_t n = 0;
-    for (size_t i = 0; i < limits->count; i++) {
-        ng_contender *c = limits->items[i];
-        if (!c->in || c->turns == 0) continue;
-        if (n < 2)
-            best[n++] = c;
-        else if (c->ns < best[1]->ns)
-            best[1] = c;
-        if (n == 2 && best[1]->ns < best[0]->ns) {
-            ng_contender *t = best[0];
-            best[0] = best[1];
-            best[1] = t;
-        }
-    }
+/* The copies that were fastest in their race, and the one that must be there. */
+static size_t enter_limits(const ng_final *f, ng_contender **list) {
+    size_t n = ng_race_best(f->limits->items, f->limits->count, list, NG_LIMITS_LEFT);
+    bool there = !f->copy || f->copy->subject->failed;
+    for (size_t i = 0; i < n; i++) there = there || list[i] == f->copy;
+    if (!there) list[n++] = f->copy;
     return n;
 }
 
@@ -165,10 +156,10 @@ static double resolution(const ng_final *f, const ng_contender *leader) {
 }
 
 normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
-    ng_contender *list[NG_FINALISTS + 2], *cached[NG_FINALISTS];
+    ng_contender *list[NG_FINALISTS + NG_LIMITS_LEFT + 1], *cached[NG_FINALISTS];
     size_t n = f->entries, n_cached = 0;
     memcpy(list, f->entry, n * sizeof list[0]);
-    size_t limits = best_limits(f->limits, list + n);
+    size_t limits = enter_limits(f, list + n);
     normgen_status status = ng_race_heats(f->race, list, n + limits, f->passes, f->heats);
     if (status != NORMGEN_OK) return status;
     for (size_t i = 0; i < n; i++)
@@ -178,6 +169,7 @@ normgen_status ng_final_run(ng_final *f, ng_unit_result *r) {
     ng_contender *plain = decide(f, &(choice){cached, n_cached, f->incumbent[1]});
     if (any && !streams(f, any)) plain = any; /* the fastest of all is the fastest of these */
     ng_contender *limit = ng_race_leader(list + n, limits);
+    r->n_winners = 0;
     r->best = ng_contender_figure(any);
     r->cached = ng_contender_figure(plain);
     r->limit = ng_contender_figure(limit);

@@ -14,6 +14,7 @@ typedef struct ng_final {
     const ng_lineup *kernels, *limits; /* after their races */
     ng_contender *preset;              /* the default schedule's; may be NULL */
     ng_contender *incumbent[2];        /* of the slots any and cached; may be NULL */
+    ng_contender *copy;                /* a limit that is there whatever its race said; or NULL */
     size_t passes, heats;
     ng_contender *entry[NG_FINALISTS];
     size_t entries;

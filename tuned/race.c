@@ -65,6 +65,19 @@ ng_contender *ng_race_leader(ng_contender *const *list, size_t n) {
     return leader;
 }
 
+size_t ng_race_best(ng_contender *const *list, size_t n, ng_contender **best, size_t most) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        ng_contender *c = list[i];
+        if (!c->in || c->turns == 0) continue;
+        size_t at = count < most ? count++ : count;
+        for (; at > 0 && best[at - 1]->ns > c->ns; at--)
+            if (at < most) best[at] = best[at - 1];
+        if (at < most) best[at] = c;
+    }
+    return count;
+}
+
 static void shuffle(ng_rng *rng, ng_contender **list, size_t n) {
     for (size_t i = n; i > 1; i--) {
         size_t j = (size_t)ng_rng_below(rng, i);

@@ -44,6 +44,9 @@ void ng_contender_sum_up(ng_contender *contender);
 /* The fastest that is in, or NULL. */
 ng_contender *ng_race_leader(ng_contender *const *list, size_t n);
 
+/* The fastest that are in, fastest first; returns how many. */
+size_t ng_race_best(ng_contender *const *list, size_t n, ng_contender **best, size_t most);
+
 /* One turn for each contender that is in, in shuffled order. Failed ones are out afterwards. */
 normgen_status ng_race_pass(ng_race *race, ng_contender *const *list, size_t n);
 /* Passes until `passes` are done or the deadline is over, at least one: turn i of all contenders

@@ -7,7 +7,7 @@
 #include "candidates.h"
 #include "error.h"
 #include "final.h"
-#include "lineup.h"
+#include "limit.h"
 #include "spec.h"
 #include "twin.h"
 
@@ -18,8 +18,8 @@
 /* Upper bounds; most units end earlier. quick: four regimes in 8 s; normal: a simple spec's in 25
  * s, one of many fusions' in 60; thorough: minutes. */
 const ng_effort_plan ng_effort_plans[4] = {
-    {0.9, 0.9, 128, 16, 2, 7, 7, 12, 2, 1, 1, false},
-    {0.9, 0.9, 128, 16, 2, 7, 7, 12, 2, 1, 1, false},
+    {0.9, 0.9, 128, 24, 2, 7, 7, 12, 2, 1, 1, false},
+    {0.9, 0.9, 128, 24, 2, 7, 7, 12, 2, 1, 1, false},
     {8.0, 9.0, 800, 48, 5, 31, 15, 120, 6, 2, 4, false},
     {60.0, 60.0, 20000, 400, 5, 63, 31, 240, 8, 3, 8, true},
 };
@@ -32,7 +32,8 @@ typedef struct work {
     ng_kernels *kernels;
     ng_rng rng;
     ng_race race;
-    ng_lineup kernels_in, limits_in;
+    ng_lineup kernels_in;
+    ng_limits limits;
     ng_schedule *candidates;
     size_t n_candidates;
     ng_subject *preset;
@@ -86,48 +87,17 @@ static normgen_status find_candidates(work *w) {
     return ng_candidates(&plan->place, isa, hints, n, &w->candidates, &w->n_candidates);
 }
 
-/* What makes a schedule legal is an estimate; here is the code itself. */
-static void refuse_long_code(const work *w, ng_subject *s) {
-    size_t bytes = s->object.code_bytes;
-    if (!s->ready || s->kind != NG_SUBJECT_KERNEL || bytes <= NG_CODE_MOST) return;
-    if (ng_schedule_plain(w->plan->place.program, w->plan->meter->cpu->isa, &s->schedule)) return;
-    s->ready = false;
-    s->failed = true;
-    snprintf(s->reason, sizeof s->reason, "its code has %zu bytes, more than %d", bytes,
-             NG_CODE_MOST);
-}
-
-/* Makes subjects of the schedules and lines up those that work. Those that failed are lined up too,
- * out of every race, so that their trials are kept. */
-static normgen_status line_up(work *w, ng_lineup *lineup, ng_subject_kind kind,
-                              const ng_schedule *list, size_t n, double deadline) {
-    const ng_place *place = &w->plan->place;
-    ng_subject **subjects = calloc(n + 1, sizeof *subjects);
-    normgen_status status = NORMGEN_OK;
-    if (!subjects) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu kernels", n);
-    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
-        subjects[i] = ng_kernels_get(w->kernels, place->program, kind, list ? &list[i] : NULL);
-        if (!subjects[i]) status = NORMGEN_E_MEMORY;
-    }
-    if (status == NORMGEN_OK)
-        status = w->plan->meter->prepare(w->plan->meter->ctx, place, subjects, n, deadline);
-    for (size_t i = 0; i < n && status == NORMGEN_OK; i++) {
-        refuse_long_code(w, subjects[i]);
-        if ((subjects[i]->ready || subjects[i]->failed) && !ng_lineup_add(lineup, subjects[i]))
-            status = NORMGEN_E_MEMORY;
-    }
-    free(subjects);
-    return status;
-}
-
 static double now(const work *w) { return w->plan->meter->now(w->plan->meter->ctx); }
 
 static normgen_status make_candidates(work *w) {
     size_t n =
         w->plan->effort.candidates < w->n_candidates ? w->plan->effort.candidates : w->n_candidates;
     phase(w, 0, "compiling and checking", 0);
-    normgen_status status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, w->candidates, n,
-                                    now(w) + w->plan->effort.make_seconds);
+    double deadline = now(w) + w->plan->effort.make_seconds;
+    normgen_status status = ng_limits_prepare(&w->limits, deadline);
+    if (status == NORMGEN_OK)
+        status = ng_lineup_make(&w->kernels_in, w->plan, w->kernels, NG_SUBJECT_KERNEL,
+                                w->candidates, n, deadline);
     return status;
 }
 
@@ -151,23 +121,6 @@ static normgen_status measure_noise(work *w) {
     return NORMGEN_OK;
 }
 
-static normgen_status race(work *w, ng_lineup *lineup, size_t keep) {
-    return ng_race_run(&w->race, lineup->items, lineup->count, keep, w->plan->effort.race_passes);
-}
-
-/* Survivors run again, with those that came after the first `before`. */
-static normgen_status race_newcomers(work *w, size_t before) {
-    const ng_lineup *all = &w->kernels_in;
-    ng_contender **list = malloc((all->count + 1) * sizeof(ng_contender *));
-    size_t n = 0;
-    if (!list) return ng_fail(NORMGEN_E_MEMORY, "no memory for %zu contenders", all->count);
-    for (size_t i = 0; i < all->count; i++)
-        if (i >= before || all->items[i]->in) list[n++] = all->items[i];
-    normgen_status status = ng_race_run(&w->race, list, n, SURVIVORS, w->plan->effort.race_passes);
-    free(list);
-    return status;
-}
-
 /* Lines up the neighbours of a contender; those that were tried already are no newcomers. */
 static normgen_status line_up_neighbours(work *w, const ng_contender *from) {
     const ng_unit_plan *plan = w->plan;
@@ -176,23 +129,10 @@ static normgen_status line_up_neighbours(work *w, const ng_contender *from) {
     normgen_status status =
         ng_neighbours(&plan->place, plan->meter->cpu->isa, &from->subject->schedule, &list, &n);
     if (status == NORMGEN_OK)
-        status = line_up(w, &w->kernels_in, NG_SUBJECT_KERNEL, list, n, w->race.deadline);
+        status = ng_lineup_make(&w->kernels_in, plan, w->kernels, NG_SUBJECT_KERNEL, list, n,
+                                w->race.deadline);
     free(list);
     return status;
-}
-
-/* The fastest that are in, fastest first. */
-static size_t best_of(const ng_lineup *lineup, ng_contender **best, size_t most) {
-    size_t n = 0;
-    for (size_t i = 0; i < lineup->count; i++) {
-        ng_contender *c = lineup->items[i];
-        if (!c->in || c->turns == 0) continue;
-        size_t at = n < most ? n++ : n;
-        for (; at > 0 && best[at - 1]->ns > c->ns; at--)
-            if (at < most) best[at] = best[at - 1];
-        if (at < most) best[at] = c;
-    }
-    return n;
 }
 
 /* Races the best with their neighbours while that finds a better one: with more candidates than
@@ -203,36 +143,19 @@ static normgen_status climb(work *w) {
     for (size_t i = 0; i < effort->climbs && status == NORMGEN_OK; i++) {
         ng_contender *best[SURVIVORS] = {NULL};
         size_t before = w->kernels_in.count;
-        size_t n =
-            best_of(&w->kernels_in, best, effort->starts < SURVIVORS ? effort->starts : SURVIVORS);
+        size_t n = ng_race_best(w->kernels_in.items, w->kernels_in.count, best,
+                                effort->starts < SURVIVORS ? effort->starts : SURVIVORS);
         for (size_t k = 0; k < n && status == NORMGEN_OK && now(w) < w->race.deadline; k++)
             status = line_up_neighbours(w, best[k]);
         if (status != NORMGEN_OK || w->kernels_in.count == before) break;
-        status = race_newcomers(w, before);
+        status = ng_lineup_race(&w->kernels_in, &w->race, before, SURVIVORS, effort->race_passes);
         if (ng_race_leader(w->kernels_in.items, w->kernels_in.count) == best[0]) break;
     }
     return status;
 }
 
-static normgen_status race_limits(work *w) {
-    const ng_place *place = &w->plan->place;
-    ng_schedule *list = NULL;
-    size_t n = 0;
-    int from, to;
-    normgen_status status = ng_limit_candidates(place, w->plan->meter->cpu->isa, w->candidates,
-                                                w->n_candidates, &list, &n);
-    if (status != NORMGEN_OK) return status;
-    if (n > w->plan->effort.limits) n = w->plan->effort.limits;
-    phase(w, 0.65, "measuring the limit", 0.75);
-    status = line_up(w, &w->limits_in, NG_SUBJECT_LIMIT, list, n, w->race.deadline);
-    free(list);
-    if (status == NORMGEN_OK && ng_memcpy_applies(place->program, &from, &to))
-        status = line_up(w, &w->limits_in, NG_SUBJECT_MEMCPY, NULL, 1, w->race.deadline);
-    return status == NORMGEN_OK ? race(w, &w->limits_in, 2) : status;
-}
-
 /* A finalist whose twin is wrong is wrong, whatever its own 16 bits say. Only finalists can win, so
- * no others are made twice. */
+ * no others are made twice. Takes no time of those that measure. */
 static normgen_status check_twins(work *w, ng_final *final) {
     const ng_meter *m = w->plan->meter;
     ng_place place = w->plan->place;
@@ -242,6 +165,7 @@ static normgen_status check_twins(work *w, ng_final *final) {
     ng_subject *subjects[NG_FINALISTS];
     ng_contender *of[NG_FINALISTS];
     size_t n = 0;
+    double begin = now(w);
     if (!ng_spec_twin(place.spec, &twin)) return NORMGEN_OK;
     ng_program_build(&program, &twin);
     place.spec = &twin;
@@ -265,14 +189,45 @@ static normgen_status check_twins(work *w, ng_final *final) {
         snprintf(s->reason, sizeof s->reason, "with its rstd saved: %.230s", subjects[i]->reason);
     }
     ng_kernels_fini(&kernels);
+    w->start += now(w) - begin;
     return status;
+}
+
+/* Copies of what is in the final, and of candidates. */
+static normgen_status race_limits(work *w, const ng_final *final) {
+    ng_contender *best[NG_FINALISTS];
+    size_t n = ng_race_best(final->entry, final->entries, best, NG_FINALISTS);
+    return ng_limits_race(&w->limits, best, n, w->candidates, w->n_candidates);
+}
+
+static ng_contender *contender_of(const ng_lineup *lineup, const char *text) {
+    for (size_t i = 0; i < lineup->count; i++)
+        if (strcmp(lineup->items[i]->subject->text, text) == 0) return lineup->items[i];
+    return NULL;
+}
+
+/* A kernel that was faster than the limit shows that bytes can be moved faster: what it does to
+ * memory is measured without its arithmetic, and copies around it, in a final of their own. */
+static normgen_status doubt_limit(work *w, ng_final *final, ng_unit_result *r) {
+    double part = 0.15 * w->plan->effort.measure_seconds;
+    ng_contender *kernel = contender_of(&w->kernels_in, r->best.schedule);
+    bool found;
+    if (!kernel || r->limit.ns <= 0 || r->limit.ns <= r->best.ns) return NORMGEN_OK;
+    const ng_contender *before = final->copy;
+    w->race.deadline = now(w) + part;
+    normgen_status status = ng_limits_search_on(&w->limits, &kernel->subject->schedule, &found);
+    if (status != NORMGEN_OK) return status;
+    final->copy = ng_limits_copy(&w->limits, kernel);
+    if (!found && final->copy == before) return NORMGEN_OK;
+    w->race.deadline = now(w) + part;
+    return ng_final_run(final, r);
 }
 
 static normgen_status hold_final(work *w, ng_unit_result *result) {
     ng_final final = {.program = w->plan->place.program,
                       .race = &w->race,
                       .kernels = &w->kernels_in,
-                      .limits = &w->limits_in,
+                      .limits = &w->limits.lineup,
                       .preset = ng_lineup_find(&w->kernels_in, w->preset),
                       .passes = w->plan->effort.final_passes,
                       .heats = w->plan->effort.heats};
@@ -284,9 +239,12 @@ static normgen_status hold_final(work *w, ng_unit_result *result) {
     phase(w, 0.55, "racing what stays in cache", 0.6);
     normgen_status status = ng_final_enter(&final, w->plan->effort.race_passes);
     if (status == NORMGEN_OK) status = check_twins(w, &final);
-    if (status == NORMGEN_OK) status = race_limits(w);
+    phase(w, 0.65, "measuring the limit", 0.8);
+    if (status == NORMGEN_OK) status = race_limits(w, &final);
     phase(w, 0.8, "in the final", 1);
     if (status == NORMGEN_OK) status = ng_final_run(&final, result);
+    for (size_t i = 0; i < w->plan->effort.climbs && status == NORMGEN_OK; i++)
+        status = doubt_limit(w, &final, result);
     return status;
 }
 
@@ -294,7 +252,9 @@ static normgen_status measure_all(work *w, ng_unit_result *result) {
     w->start = now(w);
     normgen_status status = measure_noise(w);
     phase(w, 0.35, "racing", 0.4);
-    if (status == NORMGEN_OK) status = race(w, &w->kernels_in, SURVIVORS);
+    if (status == NORMGEN_OK)
+        status =
+            ng_lineup_race(&w->kernels_in, &w->race, 0, SURVIVORS, w->plan->effort.race_passes);
     phase(w, 0.5, "looking around the leader", 0.5);
     if (status == NORMGEN_OK) status = climb(w);
     if (status == NORMGEN_OK) status = hold_final(w, result);
@@ -304,23 +264,18 @@ static normgen_status measure_all(work *w, ng_unit_result *result) {
 
 /* ---- a single row ---- */
 
-static ng_subject *subject_of(const ng_lineup *lineup, const char *text) {
-    for (size_t i = 0; i < lineup->count; i++)
-        if (strcmp(lineup->items[i]->subject->text, text) == 0) return lineup->items[i]->subject;
-    return NULL;
-}
-
 /* In l1 a call of one row, as in decoding, pays for a kernel's start and fold alone: the winner and
  * the limit once more, in a place of one row. Reported, not raced: no schedule is chosen by it. */
 static normgen_status measure_one_row(work *w, ng_unit_result *r) {
     const ng_unit_plan *plan = w->plan;
     ng_place place = plan->place;
     ng_lineup pair = {0};
-    ng_subject *kernel = subject_of(&w->kernels_in, r->best.schedule);
-    ng_subject *limit = subject_of(&w->limits_in, r->limit.schedule);
+    const ng_contender *kernel = contender_of(&w->kernels_in, r->best.schedule);
+    const ng_contender *limit = contender_of(&w->limits.lineup, r->limit.schedule);
     if (place.regime != NG_L1 || place.rows <= 1 || !kernel || !limit) return NORMGEN_OK;
     place.rows = 1;
-    ng_contender *list[2] = {ng_lineup_add(&pair, kernel), ng_lineup_add(&pair, limit)};
+    ng_contender *list[2] = {ng_lineup_add(&pair, kernel->subject),
+                             ng_lineup_add(&pair, limit->subject)};
     normgen_status status = list[0] && list[1]
                                 ? plan->meter->enter(plan->meter->ctx, &place)
                                 : ng_fail(NORMGEN_E_MEMORY, "no memory for two contenders");
@@ -358,10 +313,10 @@ static void add_trials(const ng_lineup *lineup, ng_unit_result *r) {
 }
 
 static normgen_status take_trials(const work *w, ng_unit_result *r) {
-    r->trials = calloc(w->kernels_in.count + w->limits_in.count + 1, sizeof *r->trials);
+    r->trials = calloc(w->kernels_in.count + w->limits.lineup.count + 1, sizeof *r->trials);
     if (!r->trials) return ng_fail(NORMGEN_E_MEMORY, "no memory for trials");
     add_trials(&w->kernels_in, r);
-    add_trials(&w->limits_in, r);
+    add_trials(&w->limits.lineup, r);
     return NORMGEN_OK;
 }
 
@@ -383,6 +338,7 @@ normgen_status ng_unit_tune(const ng_unit_plan *plan, ng_kernels *kernels, ng_un
                        .place = &plan->place,
                        .progress = tell,
                        .ctx = &w};
+    w.limits = (ng_limits){.plan = plan, .kernels = kernels, .race = &w.race};
     normgen_status status = find_candidates(&w);
     if (status == NORMGEN_OK) status = make_candidates(&w);
     if (status == NORMGEN_OK && first_working(&w)) {
@@ -399,7 +355,7 @@ normgen_status ng_unit_tune(const ng_unit_plan *plan, ng_kernels *kernels, ng_un
     else
         ng_unit_result_fini(&r);
     ng_lineup_fini(&w.kernels_in);
-    ng_lineup_fini(&w.limits_in);
+    ng_lineup_fini(&w.limits.lineup);
     free(w.candidates);
     return status;
 }
