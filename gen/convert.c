@@ -94,6 +94,12 @@ static ng_v move_bytes(const ng_lower *l, ng_v v, ng_v v_order) {
     return ng_intrinsic(g, "llvm.x86.avx512.permvar.qi.512", NULL, 0, args, 2);
 }
 
+static ng_v uppers_of(const ng_lower *l, ng_v v) {
+    const ng_build *g = &l->g;
+    v = LLVMBuildSelect(g->b, l->v_uppers, v, LLVMConstNull(LLVMTypeOf(v)), "");
+    return ng_bitcast(g, v, vector_of(g->t_i32, MAX_VECTOR));
+}
+
 /* One shuffle that puts each element where a word's upper half is and zero below it, where
  * extending and shifting would be two instructions. The zeros come from a mask register: shuffled
  * in as a second operand they take three instructions' time on some machines. NULL for other than
@@ -103,16 +109,15 @@ static ng_v bf16_by_shuffle(const ng_lower *l, ng_v v) {
     unsigned n = size_of(v);
     int mask[MAX_VECTOR * 2];
     if (!l->v_uppers || n != MAX_VECTOR) return NULL;
-    if (l->v_doubled) {
-        for (unsigned i = 0; i < 2 * n; i++) mask[i] = i < n ? (int)i : -1;
-        v = ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, 2 * n);
-        v = move_bytes(l, v, l->v_doubled);
-    } else {
-        for (unsigned i = 0; i < 2 * n; i++) mask[i] = (int)(i / 2);
-        v = ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, 2 * n);
-    }
-    v = LLVMBuildSelect(g->b, l->v_uppers, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    return ng_bitcast(g, v, vector_of(g->t_i32, n));
+    for (unsigned i = 0; i < 2 * n; i++)
+        mask[i] = !l->v_doubled[0] ? (int)(i / 2) : i < n ? (int)i : -1;
+    v = ng_shuffle(g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, 2 * n);
+    return uppers_of(l, l->v_doubled[0] ? move_bytes(l, v, l->v_doubled[0]) : v);
+}
+
+/* Two vectors from whole ones in memory form: no half has to be taken out. */
+static bool widens_pairs(const ng_lower *l, int type, unsigned n, unsigned each) {
+    return n == 2 && each == MAX_VECTOR && type == NORMGEN_BF16 && l->v_doubled[0];
 }
 
 enum { BYTES = 64, WORDS = 32 };
@@ -138,15 +143,19 @@ static bool moves_bytes(const ng_isa *isa) { return isa->required >> NG_FEATURE_
 void ng_prepare_widening(ng_lower *l) {
     const ng_build *g = &l->g;
     bool bytes = moves_bytes(l->isa);
-    int doubled[WORDS], turns[WORDS];
+    int doubled[WORDS], upper_doubled[WORDS], turns[WORDS];
     if (l->s->vec != 8 * BYTES) return;
     in_turns(turns, WORDS, WORDS / 2);
-    for (int i = 0; i < WORDS; i++) doubled[i] = i / 2;
+    for (int i = 0; i < WORDS; i++) {
+        doubled[i] = i / 2;
+        upper_doubled[i] = (i + WORDS) / 2;
+    }
     uint64_t uppers = bytes ? 0xccccccccccccccccu : 0xaaaaaaaau;
     ng_v v = ng_opaque(g, ng_int_const(bytes ? g->t_i64 : g->t_i32, uppers));
     l->v_uppers = ng_bitcast(g, v, vector_of(g->t_i1, bytes ? BYTES : WORDS));
     if (!bytes) return;
-    l->v_doubled = order_of(g, doubled);
+    l->v_doubled[0] = order_of(g, doubled);
+    l->v_doubled[1] = order_of(g, upper_doubled);
     l->v_turns = order_of(g, turns);
 }
 
@@ -237,6 +246,10 @@ static bool even_odd(const ng_lower *l) { return l->s->layout == NG_LAYOUT_EVENO
 
 int ng_load_group(const ng_lower *l) { return even_odd(l) ? 2 : 1; }
 
+int ng_load_together(const ng_lower *l, int type) {
+    return widens_pairs(l, type, 2, (unsigned)l->vector) ? 2 : ng_load_group(l);
+}
+
 int ng_store_group(const ng_lower *l, int type) {
     int group = l->real_bytes / ng_types[type].bytes;
     if (even_odd(l)) return ng_types[type].bytes == 1 ? 4 : 2;
@@ -278,7 +291,12 @@ static void widen_pairs(const ng_lower *l, ng_v v, ng_v *out) {
 void ng_widen_group(const ng_lower *l, int type, ng_v v_memory, unsigned n, ng_v *out) {
     const ng_build *g = &l->g;
     unsigned each = LLVMGetVectorSize(LLVMTypeOf(v_memory)) / n;
-    if (!even_odd(l)) {
+    if (!even_odd(l) && widens_pairs(l, type, n, each)) {
+        for (unsigned k = 0; k < n; k++) {
+            ng_v v = uppers_of(l, move_bytes(l, v_memory, l->v_doubled[k]));
+            out[k] = ng_real_of_float(l, ng_bitcast(g, v, floats(g, each)));
+        }
+    } else if (!even_odd(l)) {
         for (unsigned k = 0; k < n; k++)
             out[k] = ng_widen(l, type, ng_subvector(g, v_memory, k * each, each));
     } else if (type == NORMGEN_BF16) {

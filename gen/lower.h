@@ -56,7 +56,8 @@ typedef struct ng_lower {
     unsigned staged;           /* vectors that went through it so far */
     ng_v once[NG_MAX_OPS];     /* stack arrays of the values of shared=once, or NULL */
     ng_v v_uppers;             /* mask: the upper halves of the words of a vector, or NULL */
-    ng_v v_doubled, v_turns;   /* orders of bytes: each word twice, two halves in turns; or NULL */
+    ng_v v_doubled[2];         /* orders of bytes: each word of a half twice; or NULL */
+    ng_v v_turns;              /* two halves in turns */
     ng_v between;              /* stack array: scalars of each row of a block or strip */
     ng_v sums;                 /* stack array: what is left of the sums of each row of a strip */
     ng_v *given;               /* room for values that are the same for all rows of a strip */
@@ -247,6 +248,8 @@ ng_v ng_narrow_group(const ng_lower *l, int type, const ng_v *v, unsigned n);
 ng_v ng_truncate_group(const ng_lower *l, int type, const ng_v *v, unsigned n);
 /* Vectors that are loaded together (whole ones only). */
 int ng_load_group(const ng_lower *l);
+/* Neighbouring vectors that are best loaded as one. */
+int ng_load_together(const ng_lower *l, int type);
 /* Vectors that are narrowed to one full vector of the type, or that the layout keeps together. */
 int ng_store_group(const ng_lower *l, int type);
 /* The first `count` of n elements at an address; the others are zero. */

@@ -150,7 +150,7 @@ void ng_load_slice(ng_values *e, int stream, int row, const ng_slice *slice, ng_
     ng_lower *l = e->l;
     int type = l->p->stream[stream].type;
     for (int k = 0, n; k < slice->vectors; k += n) {
-        n = is_partial(slice, k) ? 1 : group_at(k, whole_vectors(slice), ng_load_group(l));
+        n = is_partial(slice, k) ? 1 : group_at(k, whole_vectors(slice), ng_load_together(l, type));
         unsigned elements = (unsigned)(n * l->vector);
         ng_v v_ptr = ng_element_address(l, e->work->rows, stream, row, slice, k);
         ng_v v = is_partial(slice, k)
