@@ -24,7 +24,7 @@ const ng_effort_plan ng_effort_plans[4] = {
     {60.0, 60.0, 20000, 400, 5, 63, 31, 240, 8, 3, 8, true},
 };
 
-enum { SURVIVORS = 8, HINTS = 2 * NG_REGIME_COUNT + 4 };
+enum { SURVIVORS = 8, HINTS = 2 * NG_REGIME_COUNT + 5 };
 
 /* What one unit works with. */
 typedef struct work {
@@ -73,6 +73,13 @@ static size_t collect_hints(const work *w, ng_schedule hints[HINTS]) {
         hints[n++] = plan->choices->at[plan->place.regime][i].schedule;
     for (int r = 0; r < NG_REGIME_COUNT && plan->choices; r++)
         hints[n++] = plan->choices->at[r][NG_SLOT_ANY].schedule;
+    /* Memory wants several rows at once; what is predicted goes row by row. */
+    if (plan->place.regime == NG_DRAM)
+        hints[n++] = (ng_schedule){.vec = (int16_t)plan->meter->cpu->isa->max_vec,
+                                   .block = 4,
+                                   .store = NG_STORE_STREAM,
+                                   .overlap = NG_OVERLAP_YES,
+                                   .slice = NG_SLICE_LINE};
     return n;
 }
 
