@@ -337,7 +337,7 @@ static void start_types(ng_lower *l) {
 }
 
 static bool streams_something(const ng_lower *l) {
-    if (l->limit) return l->s->store != NG_STORE_CACHED;
+    if (l->limit) return ng_schedule_past_caches(l->s);
     for (int i = 0; i < l->p->ops; i++)
         if (l->p->op[i].code == NG_STORE && ng_schedule_streams(l->p, l->s, &l->p->op[i]))
             return true;

@@ -136,7 +136,7 @@ void ng_strip_sweep(ng_lower *l, const ng_work *work, int works);
 /* Keeps what is left of a row's sum number `item` (ng_load_group vectors) until the fold. */
 void ng_strip_sum(ng_lower *l, const ng_rows *rows, int item, int row, const ng_v *v);
 
-/* Prefetches what lies at the slice's place in the row to come. */
+/* Prefetches what lies at the slice's place in the row to come, and what is stored soon. */
 void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s);
 
 /* ahead.c: a pass without reductions over whole slices, `count` elements, at least two slices. */
@@ -171,6 +171,8 @@ ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i);
  */
 void ng_evaluate_stores(ng_values *e, int row);
 void ng_store_slice(ng_values *e, int row);
+/* Whether a pass stores elements into a stream. */
+bool ng_writes(const ng_lower *l, int pass, int stream);
 void ng_store_scalars(ng_lower *l, ng_rows *rows);
 /* Address of the slice's vector k in a stream's row. */
 ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,

@@ -90,7 +90,7 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
             for (int j = stores + total; j < n; j += total) /* surplus loads */
                 v = LLVMBuildOr(l->g.b, v, fit(l, loaded[j], pieces[i].bytes), "");
             ng_v v_ptr = place(l, rows, s, row, v_at, pieces[i].offset);
-            if (l->s->store != NG_STORE_CACHED && stream->block == 1 &&
+            if (ng_schedule_past_caches(l->s) && stream->block == 1 &&
                 pieces[i].bytes == l->s->vec / 8)
                 ng_store_stream(l, v, v_ptr);
             else

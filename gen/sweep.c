@@ -28,6 +28,39 @@ static int64_t step_of(const ng_lower *l) { return ng_schedule_step(l->p, l->s);
 
 /* ---- one slice ---- */
 
+static void prefetch(ng_lower *l, ng_v v_ptr, bool writes, int nearness) {
+    const ng_build *g = &l->g;
+    ng_v args[4] = {v_ptr, ng_i32(g, writes), ng_i32(g, nearness), ng_i32(g, 1)};
+    LLVMTypeRef types[1] = {g->t_ptr};
+    ng_intrinsic(g, "llvm.prefetch", types, 1, args, 4);
+}
+
+/* How far before its store a line is asked for: as long as a line needs to L1, but not so far that
+ * the lines of rows in turn take L1 up. Rows of a block that lie one after the other all ask for
+ * their lines of a block to come. */
+static int64_t ahead_of_store(const ng_lower *l, const ng_stream *stream) {
+    enum { AHEAD = 24 * LINE, MOST = 8192 };
+    int64_t rows = ng_schedule_rows(l->s), block = rows * (int64_t)stream->row_bytes;
+    if (rows == 1 || block > MOST) return AHEAD;
+    return (AHEAD + block - 1) / block * block;
+}
+
+/* store=ahead: the lines that this pass will write. */
+static void ask_ahead(ng_lower *l, const ng_work *work, int row, const ng_slice *s) {
+    const ng_build *g = &l->g;
+    for (int i = 0; i < l->p->streams; i++) {
+        const ng_stream *stream = &l->p->stream[i];
+        if (!ng_schedule_asks_ahead(l->s, stream) || !ng_writes(l, work->pass, i)) continue;
+        int64_t each = ng_types[stream->type].bytes, bytes = ng_slice_elements(l, s) * each;
+        ng_v v_at = LLVMBuildMul(g->b, s->v_at, ng_i64(g, each), "");
+        ng_v v_ptr = ng_offset(g, work->rows->base[i][row], v_at);
+        for (int64_t byte = 0; byte < bytes; byte += LINE) {
+            int64_t offset = byte + ahead_of_store(l, stream);
+            prefetch(l, ng_offset(g, v_ptr, ng_i64(g, offset)), true, 3);
+        }
+    }
+}
+
 void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s) {
     int64_t elements = ng_slice_elements(l, s);
     const ng_build *g = &l->g;
@@ -40,13 +73,10 @@ void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice
         int64_t bytes = ng_types[stream->type].bytes;
         ng_v v_at = LLVMBuildMul(g->b, s->v_at, ng_i64(g, bytes), "");
         ng_v v_ptr = ng_offset(g, work->prefetch->again[request][i][row], v_at);
-        for (int64_t byte = 0; byte < elements * bytes; byte += LINE) {
-            ng_v args[4] = {ng_offset(g, v_ptr, ng_i64(g, byte)), ng_i32(g, 0), ng_i32(g, nearness),
-                            ng_i32(g, 1)};
-            LLVMTypeRef types[1] = {g->t_ptr};
-            ng_intrinsic(g, "llvm.prefetch", types, 1, args, 4);
-        }
+        for (int64_t byte = 0; byte < elements * bytes; byte += LINE)
+            prefetch(l, ng_offset(g, v_ptr, ng_i64(g, byte)), false, nearness);
     }
+    ask_ahead(l, work, row, s);
 }
 
 /* Everything of rows `from` to `to` - 1 but the stores. */

@@ -380,6 +380,16 @@ static int store_pass(const ng_lower *l, int i) {
     return l->p->passes - 1;
 }
 
+bool ng_writes(const ng_lower *l, int pass, int stream) {
+    for (int i = 0; i < l->p->ops; i++) {
+        const ng_op *op = &l->p->op[i];
+        if (op->code == NG_STORE && op->stream == stream &&
+            pass == (l->limit ? l->p->passes - 1 : store_pass(l, i)))
+            return true;
+    }
+    return false;
+}
+
 static bool stores_here(const ng_values *e, int i) {
     const ng_op *op = &e->l->p->op[i];
     return op->code == NG_STORE && !op->scalar && store_pass(e->l, i) == e->work->pass;

@@ -164,7 +164,7 @@ static void wish(const ng_program *p, const ng_isa *isa, ng_regime regime, int l
 /* ---- as legal ---- */
 
 static bool fits(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
-    return ng_schedule_legal(p, isa, s, NULL) && (s->store == NG_STORE_CACHED || streamable(p, s));
+    return ng_schedule_legal(p, isa, s, NULL) && (!ng_schedule_past_caches(s) || streamable(p, s));
 }
 
 /* As wished, or with longer slices, without turns and overlap, or without the prefetch too. */
@@ -201,10 +201,14 @@ static bool settle_block(const ng_program *p, const ng_isa *isa, ng_schedule *s)
     return false;
 }
 
-/* Gives up keeping, then width, last of all streaming. */
+/* Gives up keeping, then width, last of all how it stores. */
 static bool settle(const ng_program *p, const ng_isa *isa, const ng_schedule *first, int narrowest,
                    ng_schedule *s) {
-    for (int store = first->store; store >= NG_STORE_CACHED; store--)
+    static const int tamer[] = {[NG_STORE_CACHED] = -1,
+                                [NG_STORE_AHEAD] = NG_STORE_CACHED,
+                                [NG_STORE_STREAM] = NG_STORE_CACHED,
+                                [NG_STORE_STAGED] = NG_STORE_STREAM};
+    for (int store = first->store; store >= NG_STORE_CACHED; store = tamer[store])
         for (int vec = first->vec; vec >= narrowest; vec /= 2)
             for (int plain = 0; plain < 2; plain++) {
                 *s = *first;

@@ -20,6 +20,7 @@ static const ng_axis_value keep_values[] = {{"recompute", NG_RECOMPUTE},
                                             {"regs", NG_REGS},
                                             {NULL, 0}};
 static const ng_axis_value store_values[] = {{"cached", NG_STORE_CACHED},
+                                             {"ahead", NG_STORE_AHEAD},
                                              {"stream", NG_STORE_STREAM},
                                              {"staged", NG_STORE_STAGED},
                                              {NULL, 0}};
@@ -49,7 +50,8 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
      "how each value that crosses passes gets there: computed again, reloaded from an output, kept "
      "in a stack array, "
      "kept in registers"},
-    AXIS(store, "cached; stream: past the caches; staged: the same by way of a stack buffer, which "
+    AXIS(store, "cached; ahead: into lines that were asked for a little before; stream: past the "
+                "caches; staged: the same by way of a stack buffer, which "
                 "paces the stores"),
     AXIS(prefetch,
          "next: the rows of the next block are prefetched during the last pass; l2: into "
@@ -368,6 +370,12 @@ static const char *slice_problem(const ng_program *p, const ng_schedule *s) {
     return NULL;
 }
 
+static const char *ahead_problem(const ng_program *p, const ng_schedule *s) {
+    for (int i = 0; i < p->streams; i++)
+        if (ng_schedule_asks_ahead(s, &p->stream[i])) return NULL;
+    return "store=ahead: no output has its elements one after the other";
+}
+
 static const char *problem(const ng_program *p, const ng_isa *isa, const ng_schedule *s) {
     int vector = ng_schedule_vector(p, s), csize = ng_types[p->compute].bytes;
     int64_t scratch = 0;
@@ -397,6 +405,7 @@ static const char *problem(const ng_program *p, const ng_isa *isa, const ng_sche
     if (why_slice) return why_slice;
     if (!ng_schedule_plain(p, isa, s) && ng_schedule_size(p, isa, s) > NG_SIZE_CAP)
         return "the code would be too long";
+    if (s->store == NG_STORE_AHEAD) return ahead_problem(p, s);
     if (s->store == NG_STORE_CACHED) return NULL;
     if (!isa->streams) return "store=stream: the ISA level has no streaming stores";
     for (int i = 0; i < p->ops; i++) {

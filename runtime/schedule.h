@@ -7,7 +7,12 @@
 #include "cpu.h"
 #include "program.h"
 
-typedef enum ng_store_kind { NG_STORE_CACHED, NG_STORE_STREAM, NG_STORE_STAGED } ng_store_kind;
+typedef enum ng_store_kind {
+    NG_STORE_CACHED,
+    NG_STORE_AHEAD,
+    NG_STORE_STREAM,
+    NG_STORE_STAGED
+} ng_store_kind;
 typedef enum ng_overlap {
     NG_OVERLAP_NO,
     NG_OVERLAP_YES,
@@ -89,6 +94,11 @@ int ng_schedule_compare(const ng_program *program, const ng_schedule *a, const n
 /* Alignment in bytes that bases and strides of the streamed outputs need; 1 when nothing is
  * streamed. */
 size_t ng_schedule_alignment(const ng_program *program, const ng_schedule *schedule, int stream);
+/* Whether the schedule wants stores past the caches. */
+bool ng_schedule_past_caches(const ng_schedule *schedule);
+/* Whether the schedule asks for the lines of an output before it writes them: one whose elements
+ * are one after the other. */
+bool ng_schedule_asks_ahead(const ng_schedule *schedule, const ng_stream *stream);
 /* Whether the store goes past the caches under this schedule (an output that is reloaded never
  * does). */
 bool ng_schedule_streams(const ng_program *program, const ng_schedule *schedule,

@@ -62,8 +62,17 @@ bool ng_schedule_uses(const ng_program *p, const ng_schedule *s, ng_residency r)
     return false;
 }
 
+bool ng_schedule_past_caches(const ng_schedule *s) {
+    return s->store == NG_STORE_STREAM || s->store == NG_STORE_STAGED;
+}
+
+bool ng_schedule_asks_ahead(const ng_schedule *s, const ng_stream *stream) {
+    return s->store == NG_STORE_AHEAD && stream->out && stream->block == 1 &&
+           ng_stream_moves(stream);
+}
+
 bool ng_schedule_streams(const ng_program *p, const ng_schedule *s, const ng_op *store) {
-    if (s->store == NG_STORE_CACHED || store->scalar) return false;
+    if (!ng_schedule_past_caches(s) || store->scalar) return false;
     if (p->stream[store->stream].block > 1) return false; /* not a multiple of vectors */
     for (int j = 0; j < p->keeps; j++) {
         int from = s->keep[j] == NG_RELOAD ? ng_program_reload_store(p, j) : -1;
@@ -260,11 +269,17 @@ static int64_t pass_vectors(const ng_program *p, const ng_schedule *s, bool unro
     return (step * (whole > 0) + step * (tail >= step) + tail % step + vector - 1) / vector;
 }
 
-/* What prefetching and staging add to a vector of one row in the last pass. */
+/* What prefetching and staging add to a vector of one row in the last pass: an instruction for each
+ * line, which of wider elements are more than one. */
 static int64_t memory_size(const ng_program *p, const ng_schedule *s) {
     int64_t size = 0;
-    for (int i = 0; i < p->streams; i++)
-        if (ng_stream_moves(&p->stream[i]) && !p->stream[i].out) size += ng_schedule_requests(s);
+    for (int i = 0; i < p->streams; i++) {
+        const ng_stream *stream = &p->stream[i];
+        bool wide = ng_types[stream->type].bytes > ng_types[p->compute].bytes;
+        bool comes = ng_stream_moves(stream) && !stream->out;
+        int lines = comes ? ng_schedule_requests(s) : ng_schedule_asks_ahead(s, stream);
+        size += wide ? 2 * lines : lines;
+    }
     for (int i = 0; i < p->ops && s->store == NG_STORE_STAGED; i++)
         if (p->op[i].code == NG_STORE && ng_schedule_streams(p, s, &p->op[i])) size += 2;
     return size;
@@ -302,7 +317,7 @@ int64_t ng_schedule_size(const ng_program *p, const ng_isa *isa, const ng_schedu
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */
     blocks += once_size(p, isa, s);
     folds += (1 + more + (s->overlap != 0)) * scalar_size(p);
-    blocks = blocks / 2 + rows * memory_size(p, s);
+    blocks = blocks / 2 + (rows + more) * memory_size(p, s);
     int64_t size = pass_vectors(p, s, ng_schedule_uses(p, s, NG_REGS)) * blocks + folds;
     if (p->hidden > NG_SEGMENT) /* into the counter and out of it */
         size += 3 * ng_schedule_sums(p, s) * (copies > 2 ? copies : 2);

@@ -378,7 +378,7 @@ static ng_schedule random_schedule(maker *m, const ng_isa *isa) {
     ng_schedule s = {.vec = (int16_t)isa->max_vec};
     if (s.vec > 128) s.vec = (int16_t)(s.vec >> below(m, s.vec > 256 ? 3 : 2));
     s.block = (int16_t)(1 << below(m, 4));
-    s.store = (int16_t)below(m, 3);
+    s.store = (int16_t)below(m, 4);
     s.prefetch = (int16_t)below(m, 5);
     s.overlap = (int16_t)below(m, 4);
     s.layout = (int16_t)below(m, 2);

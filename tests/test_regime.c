@@ -261,7 +261,7 @@ START_TEST(default_schedules_are_always_legal) {
         ng_schedule_text(&p, &s, schedule);
         REQUIRE(ng_schedule_legal(&p, isa, &s, why), "%s on %s in %s: %s: %s", text, isa->name,
                 ng_regime_names[regime], schedule, why);
-        bool streams = s.store != NG_STORE_CACHED;
+        bool streams = ng_schedule_past_caches(&s);
         REQUIRE(!streams || (regime == NG_DRAM && isa->streams && rows_are_aligned(&p, &s)),
                 "%s on %s in %s: %s", text, isa->name, ng_regime_names[regime], schedule);
         streaming += streams;

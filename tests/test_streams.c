@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LLVM silently turns non-temporal stores into plain ones when it splits or bitcasts what is
  * stored. So the disassembly is read: under store=stream every store outside the stack is
- * non-temporal and a fence follows; under store=cached none is. For every pair of element types,
+ * non-temporal and a fence follows; under store=cached and store=ahead none is, and only the latter
+ * asks for lines before it writes them. For every pair of element types,
  * width and ISA level, without running anything. */
 #include "gen.h"
 #include "program.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 
 typedef struct stores {
-    int plain, streaming, fences;
+    int plain, streaming, fences, asked;
     char example[128]; /* of a plain one */
 } stores;
 
@@ -26,6 +27,7 @@ static void count_instruction(stores *s, const char *text) {
     static const char *const others[] = {"prefetch", "cmp", "test", "nop", "j", "vptest", "vucom"};
     size_t length = strlen(text);
     if (starts(text, "sfence")) s->fences++;
+    if (starts(text, "prefetch")) s->asked++;
     if (length == 0 || text[length - 1] != ')') {
         if (!strchr(text, '{') || !strstr(text, ") {")) return; /* "vmovups %zmm0, (%rax) {%k1}" */
     }
@@ -84,6 +86,15 @@ static size_t compare(const char *spec_text, const ng_isa *isa, int vec, int lay
     ck_assert_msg(cached.streaming == 0 && cached.fences == 0 && cached.plain > 0,
                   "%s vec=%d %s: cached, with %d streaming and %d plain stores", isa->name, vec,
                   spec_text, cached.streaming, cached.plain);
+    ck_assert_msg(cached.asked == 0, "%s vec=%d %s: cached, asks for lines", isa->name, vec,
+                  spec_text);
+    s.store = NG_STORE_AHEAD;
+    stores ahead = ng_schedule_legal(&p, isa, &s, NULL) ? count(&p, &s, isa) : cached;
+    bool asks = ahead.asked > 0 || !ng_schedule_legal(&p, isa, &s, NULL);
+    ck_assert_msg(asks && ahead.plain == cached.plain && ahead.streaming == 0 && ahead.fences == 0,
+                  "%s vec=%d %s: ahead, %d requests, %d plain stores of %d, %d streaming",
+                  isa->name, vec, spec_text, ahead.asked, ahead.plain, cached.plain,
+                  ahead.streaming);
     return 1;
 }
 

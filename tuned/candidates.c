@@ -61,6 +61,7 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
     if (rows < (size_t)(lag + 1) * block) return false;
     if ((s->prefetch || s->visit == NG_VISIT_TILES) && place->regime == NG_L1) return false;
     if (s->shared && rows < FEW_ROWS) return false;
+    if (s->store == NG_STORE_AHEAD) return place->regime != NG_L1;
     return big || s->store == NG_STORE_CACHED;
 }
 
