@@ -5,6 +5,7 @@
  *   strips.c   short rows in strips that share their folds
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   ahead.c    a pass whose elements wait for their group, one slice ahead
+ *   early.c    passes that divide, their divisors a slice ahead
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
  *   once.c     values that all rows share, computed before the first one
  *   spans.c    operations that look at other elements of the slice
@@ -27,6 +28,7 @@ enum {
     MAX_SLICE = 128, /* vectors of a slice: a span of 256 elements of f64, 128 bits */
     MAX_SLICE_ELEMENTS = 256,
     MAX_REDUCTIONS = 8,     /* of one pass */
+    MAX_CARRIED = 8,        /* values of a pass that go around its loop */
     MAX_LANE_VECTORS = 128, /* 256 lanes of f64 in 128-bit vectors */
     STAGE = 16              /* vectors of the buffer of store=staged */
 };
@@ -177,6 +179,19 @@ void ng_store_scalars(ng_lower *l, ng_rows *rows);
 /* Address of the slice's vector k in a stream's row. */
 ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,
                         const ng_slice *slice, int k);
+
+/* early.c: of slice=ahead. What goes around a loop over slices, of up to NG_MAX_TOGETHER works. */
+typedef struct ng_early {
+    bool carried[NG_MAX_TOGETHER][NG_MAX_OPS]; /* values of the next slice */
+    ng_v v_last;                               /* index of the last slice */
+    ng_v *v;                                   /* the vectors of those values */
+    unsigned n;                                /* how many; 0 when no pass divides */
+} ng_early;
+/* Before a loop over `count` elements, whole slices; a->v is the caller's. */
+void ng_early_begin(ng_early *a, ng_lower *l, const ng_work *work, int works, ng_v v_from,
+                    int64_t count);
+/* e[works], just begun, gets what was computed of its slice; a that of the next slice. */
+void ng_early_step(ng_early *a, ng_values *e, int works);
 
 /* once.c: of shared=once */
 /* The scalars that are made of what rows share. */

@@ -14,7 +14,8 @@ enum {
     LINE = 64,      /* bytes of a cache line */
     ALIASED = 4096, /* bytes between addresses that a load confuses with those of earlier stores */
     UNSTORED = 8,   /* vectors of a value that wait for their store */
-    ACCUMULATORS = MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS
+    ACCUMULATORS = MAX_REDUCTIONS * MAX_BLOCK * MAX_LANE_VECTORS,
+    EARLY = MAX_CARRIED * MAX_BLOCK * NG_MAX_TOGETHER * MAX_SLICE
 };
 
 typedef struct sweep {
@@ -22,6 +23,7 @@ typedef struct sweep {
     const ng_work *work;
     int works;
     ng_reductions r;
+    ng_early early; /* of the loop at hand */
 } sweep;
 
 static int64_t step_of(const ng_lower *l) { return ng_schedule_step(l->p, l->s); }
@@ -125,6 +127,7 @@ static void elements_at(sweep *w, ng_v v_at, int64_t at, int64_t elements) {
             ng_values_begin(&e[index], l, &w->work[index], s);
             for (int row = 0; row < rows; row++) ng_prefetch_slice(l, &w->work[index], row, &s);
         }
+        ng_early_step(&w->early, e, w->works);
         for (int row = 0, to; row < rows; row = to) {
             to = row + together < rows ? row + together : rows;
             for (int index = 0; index < w->works; index++)
@@ -156,9 +159,14 @@ static void run(sweep *w, ng_v v_from, int64_t at, int64_t count) {
     } else if (whole) {
         ng_loop loop;
         ng_v v_end = LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), "");
-        ng_loop_begin(g, &loop, v_from, v_end, step, w->r.acc, w->r.carried);
+        if (w->l->s->slice == NG_SLICE_AHEAD && !w->l->limit && whole > step) {
+            w->early.v = w->r.acc + w->r.carried;
+            ng_early_begin(&w->early, w->l, w->work, w->works, v_from, whole);
+        }
+        ng_loop_begin(g, &loop, v_from, v_end, step, w->r.acc, w->r.carried + w->early.n);
         elements_at(w, loop.v_index, 0, step);
         ng_loop_end(g, &loop);
+        w->early.n = 0;
     }
     if (count > whole)
         elements_at(w, LLVMBuildAdd(g->b, v_from, ng_i64(g, whole), ""), 0, count - whole);
@@ -249,13 +257,14 @@ void ng_sweep_shared(ng_lower *l) {
 }
 
 void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count) {
-    sweep w = {.l = l, .work = work, .works = 1};
+    ng_v early[EARLY];
+    sweep w = {.l = l, .work = work, .works = 1, .r.acc = early};
     ng_prepare_scalars(l, work);
     run(&w, v_from, 0, count);
 }
 
 void ng_sweep(ng_lower *l, const ng_work *work, int works) {
-    ng_v acc[ACCUMULATORS];
+    ng_v acc[ACCUMULATORS + EARLY];
     sweep w = {.l = l, .work = work, .works = works};
     w.r.acc = acc;
     if (!l->limit) {

@@ -40,7 +40,7 @@ static const ng_axis_value visit_values[] = {
     {"beside", NG_VISIT_BESIDE}, {"tiles", NG_VISIT_TILES}, {"strips", NG_VISIT_STRIPS}, {NULL, 0}};
 
 static const ng_axis_value slice_values[] = {
-    {"four", NG_SLICE_FOUR}, {"line", NG_SLICE_LINE}, {NULL, 0}};
+    {"four", NG_SLICE_FOUR}, {"line", NG_SLICE_LINE}, {"ahead", NG_SLICE_AHEAD}, {NULL, 0}};
 
 #define AXIS(member, help) {#member, offsetof(ng_schedule, member), false, member##_values, help}
 const ng_axis ng_axes[NG_AXIS_COUNT] = {
@@ -77,7 +77,8 @@ const ng_axis ng_axes[NG_AXIS_COUNT] = {
         "is computed once a call into a stack array, not for every block of rows"),
     AXIS(slice,
          "elements that loads, prefetches and stores alternate by: four vectors; line: as few as "
-         "fill a cache line of every row"),
+         "fill a cache line of every row; ahead: four vectors, but in passes that divide elements "
+         "the divisors of the next slice are computed before what is left of this one"),
 };
 
 /* ---- the index vector: one index per axis, one per crossing value for keep ---- */
@@ -361,10 +362,20 @@ static const char *shared_problem(const ng_program *p, const ng_schedule *s, int
     return NULL;
 }
 
+static const char *divisors_problem(const ng_program *p, const ng_schedule *s) {
+    uint16_t passes[NG_MAX_OPS];
+    if (!ng_schedule_loops(p, s)) return "slice=ahead: no loop over the elements";
+    ng_program_demand(p, s->keep, passes);
+    for (int pass = 0; pass < p->passes; pass++)
+        if (ng_pass_divides(p, passes, pass)) return NULL;
+    return "slice=ahead: no pass divides elements";
+}
+
 static const char *slice_problem(const ng_program *p, const ng_schedule *s) {
     ng_schedule four = *s;
     four.slice = NG_SLICE_FOUR;
     if (s->slice == NG_SLICE_FOUR) return NULL;
+    if (s->slice == NG_SLICE_AHEAD) return divisors_problem(p, s);
     if (ng_schedule_slice(p, s) >= ng_schedule_slice(p, &four))
         return "slice=line: slices are not longer than a line anyway";
     return NULL;

@@ -22,7 +22,7 @@ typedef enum ng_overlap {
 typedef enum ng_layout { NG_LAYOUT_LINEAR, NG_LAYOUT_EVENODD } ng_layout;
 typedef enum ng_visit { NG_VISIT_BESIDE, NG_VISIT_TILES, NG_VISIT_STRIPS } ng_visit;
 typedef enum ng_shared { NG_SHARED_ANEW, NG_SHARED_ONCE } ng_shared;
-typedef enum ng_slicing { NG_SLICE_FOUR, NG_SLICE_LINE } ng_slicing;
+typedef enum ng_slicing { NG_SLICE_FOUR, NG_SLICE_LINE, NG_SLICE_AHEAD } ng_slicing;
 typedef enum ng_prefetch {
     NG_PREFETCH_NONE,
     NG_PREFETCH_NEXT,
@@ -130,6 +130,8 @@ int64_t ng_schedule_sums(const ng_program *program, const ng_schedule *schedule)
 #define NG_SUMS_TOGETHER 16 /* of them: half of the registers of the widest ISA levels */
 /* Whether any value is kept so. */
 bool ng_schedule_uses(const ng_program *program, const ng_schedule *schedule, ng_residency how);
+/* Whether a pass divides elements of a row, when operations are computed in passes[]. */
+bool ng_pass_divides(const ng_program *program, const uint16_t passes[NG_MAX_OPS], int pass);
 /* A row that is one step has no loop over its elements. */
 bool ng_schedule_loops(const ng_program *program, const ng_schedule *schedule);
 /* Estimated number of vector instructions in the code. */

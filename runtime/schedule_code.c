@@ -222,6 +222,14 @@ static int64_t fold_size(const ng_program *p, const ng_schedule *s, int pass) {
     return ng_pass_sums(p, pass) * (p->lanes / ng_schedule_vector(p, s) - 1 + steps);
 }
 
+bool ng_pass_divides(const ng_program *p, const uint16_t passes[NG_MAX_OPS], int pass) {
+    for (int i = 0; i < p->ops; i++)
+        if (p->op[i].code == NG_DIV && !p->op[i].scalar && !of_groups(p, &p->op[i]) &&
+            passes[i] >> pass & 1)
+            return true;
+    return false;
+}
+
 static pass_cost pass_size(const ng_program *p, const ng_isa *isa, const ng_schedule *s,
                            const uint16_t *passes, int pass) {
     pass_cost size = {.each = 2};
@@ -312,6 +320,8 @@ int64_t ng_schedule_size(const ng_program *p, const ng_isa *isa, const ng_schedu
         blocks += copies * rows_size(size, rows);
         if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
             blocks += (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
+        if (s->slice == NG_SLICE_AHEAD && ng_pass_divides(p, passes, pass)) /* before the loop */
+            blocks += (copies * rows_size(size, rows) + (more ? rows_size(size, 1) : 0)) / 2;
         folds += copies * (s->visit == NG_VISIT_STRIPS ? NG_STRIP : rows) * fold_size(p, s, pass);
     }
     if (more) blocks += rows_size(all, 1); /* what is left, row by row */

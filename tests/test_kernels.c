@@ -369,12 +369,34 @@ static const char *const strips[] = {
     "rows=64",
 };
 
-START_TEST(strips_equal_the_interpreter) {
+static void run_chosen(const char *chosen, int seed) {
     char line[400];
     snprintf(line, sizeof line, "%s layout=mixed place=odd_end alias=apart specials=no seed=%d",
-             strips[_i], 2 + 2 * _i);
+             chosen, seed);
     if (!getenv("CASE")) run_line(line);
 }
+
+START_TEST(strips_equal_the_interpreter) { run_chosen(strips[_i], 2 + 2 * _i); }
+END_TEST
+
+/* Passes that divide: one with a remainder behind its loop, one with segments and kept quotients,
+ * two side by side, tiles, two slices a step. */
+static const char *const ahead[] = {
+    "x86-64-v4 ; vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no "
+    "slice=ahead ; dyt hidden=1031 eps=0 x=bf16 bias=bf16 ; rows=5",
+    "x86-64-v4+bf16 ; vec=512 block=1 keep=scratch store=cached prefetch=none overlap=no "
+    "layout=evenodd slice=ahead ; rms hidden=3072 eps=1e-05 x=bf16 gate=bf16 gate_at=before ; "
+    "rows=7",
+    "x86-64-v4+bf16 ; vec=512 block=1 keep=recompute store=stream prefetch=l2 overlap=yes "
+    "slice=ahead ; rms hidden=3072 eps=1e-05 x=bf16 gate=bf16 ; rows=9",
+    "x86-64-v4 ; vec=512 block=2 keep=recompute store=cached prefetch=none overlap=no visit=tiles "
+    "slice=ahead ; rms hidden=3072 eps=1e-05 gate=f32 ; rows=9",
+    "x86-64-v3 ; vec=256 block=1 keep=recompute store=cached prefetch=none overlap=no slice=ahead "
+    "; "
+    "rms hidden=1152 eps=1e-05 gate=f32 ; rows=9",
+};
+
+START_TEST(divisors_ahead_equal_the_interpreter) { run_chosen(ahead[_i], 2 + 2 * _i); }
 END_TEST
 
 int main(int argc, char **argv) {
@@ -386,6 +408,8 @@ int main(int argc, char **argv) {
     tcase_set_timeout(t, amount == 2 ? 36000 : 1500);
     tcase_add_loop_test(t, kernels_equal_the_interpreter, amount, amount + 1);
     tcase_add_loop_test(t, strips_equal_the_interpreter, 0, (int)(sizeof strips / sizeof *strips));
+    tcase_add_loop_test(t, divisors_ahead_equal_the_interpreter, 0,
+                        (int)(sizeof ahead / sizeof *ahead));
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

@@ -55,7 +55,8 @@ static bool can_pay(const ng_place *place, const ng_isa *isa, const ng_schedule 
         return false;
     if (place->whole_space) return true;
     if (4 * s->vec <= isa->max_vec && place->regime != NG_DRAM) return false;
-    if ((s->slice || ng_schedule_requests(s) > 1) && place->regime != NG_DRAM) return false;
+    if ((s->slice == NG_SLICE_LINE || ng_schedule_requests(s) > 1) && place->regime != NG_DRAM)
+        return false;
     if ((s->overlap || s->prefetch) && rows < 2 * block) return false;
     int lag = ng_overlap_lag(place->program, s, place->program->passes - 1);
     if (rows < (size_t)(lag + 1) * block) return false;

@@ -103,7 +103,7 @@ static void fill_stream(ng_bed *bed, int s, size_t first, size_t last) {
     unsigned char *pattern = malloc(PATTERN * e);
     ng_rng rng = {bed->seed + (uint64_t)s};
     if (!pattern) return; /* zeros then: timings of norms do not depend on the values */
-    ng_operand_ordinary(t->type, pattern, PATTERN, &rng);
+    ng_operand_measured(t->type, pattern, PATTERN, &rng);
     for (size_t r = first; r < last; r++) {
         char *row = (char *)bed->args.stream[s].base + r * n; /* rows of data are contiguous */
         for (size_t at = 0; at < n;) {

@@ -9,10 +9,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static double ordinary(ng_rng *rng) {
+/* Exponents -6 to `most`. */
+static double within(ng_rng *rng, int most) {
     uint64_t bits = ng_rng_next(rng);
-    double v = ldexp(1 + (double)(bits >> 12) * 0x1p-52, (int)(bits % 13) - 6);
+    double v = ldexp(1 + (double)(bits >> 12) * 0x1p-52, (int)(bits % (uint64_t)(most + 7)) - 6);
     return bits >> 8 & 1 ? -v : v;
+}
+
+static double ordinary(ng_rng *rng) { return within(rng, 6); }
+
+void ng_operand_measured(int type, void *row, size_t n, ng_rng *rng) {
+    for (size_t i = 0; i < n; i++) ng_type_write(type, row, i, within(rng, 3));
 }
 
 void ng_operand_ordinary(int type, void *row, size_t n, ng_rng *rng) {

@@ -10,6 +10,9 @@
 
 /* n elements of a type: signs at random, exponents -6 to 6, never 0, NaN or Inf. */
 void ng_operand_ordinary(int type, void *row, size_t n, ng_rng *rng);
+/* The same with exponents -6 to 3, what kernels are timed on: a gate of -80 makes products that are
+ * subnormal, for each of which some processors take as long as for a hundred others. */
+void ng_operand_measured(int type, void *row, size_t n, ng_rng *rng);
 /* Row `index` of a case: two of three are ordinary, the others each awkward in a way of its own;
  * `salt` differs between streams, so that an awkward row meets ordinary and awkward ones. */
 void ng_operand_row(int type, void *row, size_t n, size_t index, size_t salt, ng_rng *rng);
