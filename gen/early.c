@@ -88,7 +88,8 @@ static int cut(const ng_lower *l, int pass, const chains *c, int at, bool *carri
     return n;
 }
 
-/* Right before the last division. Where that would be more than a few values, nothing is carried. */
+/* Right before the last division. Where that would be more than a few values, nothing is carried.
+ */
 static void cut_chains(const ng_lower *l, int pass, bool *carried) {
     chains c;
     look(l, pass, &c);
@@ -133,8 +134,7 @@ void ng_early_step(ng_early *a, ng_values *e, int works) {
     unsigned n = 0;
     ng_slice s = e->slice;
     if (a->n == 0) return;
-    for (int w = 0; w < works; w++)
-        FOR_CARRIED(a, &e[w], w, i, row) {
+    for (int w = 0; w < works; w++) FOR_CARRIED(a, &e[w], w, i, row) {
             ng_v *v = e[w].memo[i][row] = l->pool + l->pooled;
             l->pooled += (size_t)s.vectors;
             memcpy(v, a->v + n, (size_t)s.vectors * sizeof *v);
