@@ -54,7 +54,8 @@ static size_t stream_bytes(const ng_program *p, int s, size_t rows) {
 }
 
 /* In large pages: which small ones an array gets decides how much of it L2 holds, so two sets of
- * arrays would be as far apart as one way from another. Times of norms do not depend on values. */
+ * arrays would be as far apart as one way from another. But for subnormals times do not depend on
+ * values. */
 static void fill(arrays *a, const ng_program *p, size_t rows) {
     size_t all = 0;
     for (int s = 0; s < p->streams; s++) all += stream_bytes(p, s, rows);

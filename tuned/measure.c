@@ -102,7 +102,7 @@ static void fill_stream(ng_bed *bed, int s, size_t first, size_t last) {
     size_t e = ng_types[t->type].bytes, n = row_bytes(&bed->program, s);
     unsigned char *pattern = malloc(PATTERN * e);
     ng_rng rng = {bed->seed + (uint64_t)s};
-    if (!pattern) return; /* zeros then: timings of norms do not depend on the values */
+    if (!pattern) return; /* zeros then: but for subnormals, times do not depend on values */
     ng_operand_measured(t->type, pattern, PATTERN, &rng);
     for (size_t r = first; r < last; r++) {
         char *row = (char *)bed->args.stream[s].base + r * n; /* rows of data are contiguous */
