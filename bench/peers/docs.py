@@ -38,7 +38,7 @@ def counted(points):
 
 def performance(facts, points, tuned):
     yield ""
-    yield f"`./dev bench peers --full`, {tuned}; written here by `--docs`:"
+    yield f"`./dev bench peers`, {tuned}; written here by `--docs`:"
     yield ""
     yield from (f"- {name}: {value}" for name, value in facts.items())
     yield ""
