@@ -186,23 +186,45 @@ static const minifloat minifloats[NG_TYPE_COUNT] = {
     [NORMGEN_E5M2] = {57344, 2, -14, .special = 0x7c, .nan = 0x7e},
 };
 
-static ng_v minimum(const ng_build *g, const char *name, ng_v v, uint32_t k) {
+static ng_v extremum(const ng_build *g, const char *name, ng_v v, uint32_t k) {
     ng_t t = LLVMTypeOf(v);
     ng_v args[2] = {v, ng_int_const(t, k)};
     return ng_intrinsic(g, name, &t, 1, args, 2);
 }
 
+/* Whether AVX-512's instructions for whole vectors of 32-bit elements fit. */
+static bool is_whole(const ng_lower *l, ng_v v) {
+    return l->isa->arch == NG_X86_64 && l->s->vec == 512 && size_of(v) == 16;
+}
+
+/* The lesser of the magnitude and the highest number by one instruction, where a mask leaves what
+ * stands for NaN. */
+static ng_v magnitude_by_range(const ng_build *g, const minifloat *f, ng_v v, uint32_t beyond) {
+    enum { LESSER_MAGNITUDE = 2, SIGN_CLEARED = 2 << 2, NO_EXCEPTION = 4 };
+    ng_t t = LLVMTypeOf(v), t_bits = vector_of(g->t_i32, size_of(v));
+    ng_v v_number = LLVMBuildFCmp(g->b, LLVMRealORD, v, v, "");
+    ng_v args[6] = {v,
+                    ng_real_const(t, (double)f->highest),
+                    ng_i32(g, LESSER_MAGNITUDE | SIGN_CLEARED),
+                    ng_bitcast(g, ng_int_const(t_bits, beyond), t),
+                    ng_bitcast(g, v_number, g->t_i16),
+                    ng_i32(g, NO_EXCEPTION)};
+    return ng_intrinsic(g, "llvm.x86.avx512.mask.range.ps.512", NULL, 0, args, 6);
+}
+
 /* The magnitude, at most the highest number, or what the code of NaN would be as a number: from
  * there on NaN is like others. */
-static ng_v magnitude(const ng_build *g, const minifloat *f, ng_v v) {
+static ng_v magnitude(const ng_lower *l, const minifloat *f, ng_v v) {
+    const ng_build *g = &l->g;
     unsigned n = size_of(v);
     ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
     uint32_t drop = 23u - f->mantissa;
     uint32_t beyond = ((uint32_t)(126 + f->exponent) << 23) + ((uint32_t)f->nan << drop);
+    if (is_whole(l, v)) return magnitude_by_range(g, f, v, beyond);
     v = ng_intrinsic(g, "llvm.fabs", &t_float, 1, &v, 1);
     ng_v v_high = ng_real_const(t_float, (double)f->highest);
     v = LLVMBuildSelect(g->b, LLVMBuildFCmp(g->b, LLVMRealOLT, v_high, v, ""), v_high, v, "");
-    return minimum(g, "llvm.umin", ng_bitcast(g, v, t), beyond);
+    return ng_bitcast(g, extremum(g, "llvm.umin", ng_bitcast(g, v, t), beyond), t_float);
 }
 
 /* The lowest byte of each integer, of which 7 bits are from one vector and the sign from the top of
@@ -213,7 +235,7 @@ static ng_v join_sign(const ng_lower *l, ng_v v_code, ng_v v_signed) {
     ng_v v_sign = LLVMBuildLShr(g->b, v_signed, ng_int_const(t, 24), ""),
          v_low = ng_int_const(t, 0x7f);
     enum { FIRST_WHERE_THIRD = 0xe4 }; /* else the second */
-    if (l->isa->arch == NG_X86_64 && l->s->vec == 512 && size_of(v_code) == 16) {
+    if (is_whole(l, v_code)) {
         ng_v args[4] = {v_code, v_sign, v_low, ng_i32(g, FIRST_WHERE_THIRD)};
         return ng_intrinsic(g, "llvm.x86.avx512.pternlog.d.512", NULL, 0, args, 4);
     }
@@ -233,25 +255,35 @@ static ng_v lowest_bytes(const ng_lower *l, ng_v v) {
     return bytes_of(l, &integers[NORMGEN_U8], part, n / 2, true);
 }
 
-/* Adding 2^(e+23-mantissa) to a magnitude of exponent e puts its last bit at the last bit of the
- * f32 sum, which rounds to nearest even; e stops at the smallest exponent, so subnormals need
- * nothing else. The sum's last bits count units of the last place; the exponents below e are worth
- * 2^mantissa units each, an even number that is added to the power beforehand: then the sum's last
- * byte is the code. */
+/* a times a constant, plus b; the product is exact, so that any fma and none give the same bits. */
+static ng_v scaled_sum(const ng_lower *l, ng_v v_a, double k, ng_v v_b) {
+    const ng_build *g = &l->g;
+    ng_t t = LLVMTypeOf(v_a);
+    ng_v args[3] = {v_a, ng_real_const(t, k), v_b};
+    if (l->isa->fma) return ng_intrinsic(g, "llvm.fma", &t, 1, args, 3);
+    return LLVMBuildFAdd(g->b, LLVMBuildFMul(g->b, v_a, args[1], ""), v_b, "");
+}
+
+/* Adding 2^(e+drop), drop being the bits of f32's mantissa that have no place, to a magnitude of
+ * exponent e puts its last bit at the last bit of the f32 sum, which rounds to nearest even; e
+ * stops at the smallest exponent, so subnormals need nothing else. The sum's last bits count units
+ * of the last place. Exponents are worth 2^mantissa units each, and the sum's own, shifted down,
+ * count them; what they count too much is made good by units that the power brings along, an even
+ * number below 128. So the last seven bits are the code. */
 static ng_v minifloat_codes(const ng_lower *l, const minifloat *f, ng_v v) {
     const ng_build *g = &l->g;
     unsigned n = size_of(v);
     ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
-    uint32_t drop = 23u - f->mantissa, least = (uint32_t)(127 + f->exponent) << 23;
-    ng_v v_m = magnitude(g, f, v);
-    ng_v v_e = LLVMBuildAnd(g->b, v_m, ng_int_const(t, 0x7f800000), "");
-    v_e = minimum(g, "llvm.umax", v_e, least);
-    ng_v v_below = LLVMBuildLShr(g->b, v_e, ng_int_const(t, drop), "");
-    ng_v v_power = LLVMBuildAdd(g->b, LLVMBuildAdd(g->b, v_e, v_below, ""),
-                                ng_int_const(t, (drop << 23) - (least >> drop)), "");
+    int drop = 23 - f->mantissa, bias = 127 + f->exponent;
+    unsigned units = -((unsigned)(bias + drop) << f->mantissa) & 0x7fu;
+    ng_v v_m = magnitude(l, f, v);
+    ng_v v_e = LLVMBuildAnd(g->b, ng_bitcast(g, v_m, t), ng_int_const(t, 0x7f800000), "");
+    v_e = extremum(g, "llvm.umax", v_e, (uint32_t)bias << 23);
     ng_v v_sum =
-        LLVMBuildFAdd(g->b, ng_bitcast(g, v_m, t_float), ng_bitcast(g, v_power, t_float), "");
-    return join_sign(l, ng_bitcast(g, v_sum, t), ng_bitcast(g, v, t));
+        scaled_sum(l, ng_bitcast(g, v_e, t_float), ldexp(1, drop) + ldexp(units, drop - 23), v_m);
+    v_sum = ng_bitcast(g, v_sum, t);
+    ng_v v_exponents = LLVMBuildLShr(g->b, v_sum, ng_int_const(t, (unsigned)drop), "");
+    return join_sign(l, LLVMBuildAdd(g->b, v_sum, v_exponents, ""), ng_bitcast(g, v, t));
 }
 
 ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
