@@ -267,23 +267,56 @@ static ng_v scaled_sum(const ng_lower *l, ng_v v_a, double k, ng_v v_b) {
 /* Adding 2^(e+drop), drop being the bits of f32's mantissa that have no place, to a magnitude of
  * exponent e puts its last bit at the last bit of the f32 sum, which rounds to nearest even; e
  * stops at the smallest exponent, so subnormals need nothing else. The sum's last bits count units
- * of the last place. Exponents are worth 2^mantissa units each, and the sum's own, shifted down,
- * count them; what they count too much is made good by units that the power brings along, an even
- * number below 128. So the last seven bits are the code. */
-static ng_v minifloat_codes(const ng_lower *l, const minifloat *f, ng_v v) {
+ * of the last place; the exponents below e are worth 2^mantissa units each, an even number that the
+ * power has to bring along: then the sum's last seven bits are the code. */
+
+/* Powers with these units, taken from one register, or from two where the type has more exponents
+ * than one has elements, by the last bits of the exponents. */
+static ng_v powers_from_table(const ng_build *g, const minifloat *f, ng_v v_e) {
+    enum { EACH = 16 };
+    ng_t t_float = vector_of(g->t_float, EACH);
+    ng_v entry[2 * EACH];
+    uint32_t n = f->special >> f->mantissa < EACH ? EACH : 2 * EACH;
+    uint32_t first = (uint32_t)(127 + f->exponent), drop = 23u - f->mantissa;
+    for (uint32_t i = 0; i < n; i++)
+        entry[(first + i) % n] =
+            LLVMConstInt(g->t_i32, ((first + i + drop) << 23) + (i << f->mantissa), false);
+    ng_v v_table = ng_bitcast(g, LLVMConstVector(entry, EACH), t_float);
+    if (n == EACH) {
+        ng_v args[2] = {v_table, v_e};
+        return ng_intrinsic(g, "llvm.x86.avx512.permvar.sf.512", NULL, 0, args, 2);
+    }
+    ng_v args[3] = {v_table, v_e, ng_bitcast(g, LLVMConstVector(entry + EACH, EACH), t_float)};
+    return ng_intrinsic(g, "llvm.x86.avx512.vpermi2var.ps.512", NULL, 0, args, 3);
+}
+
+static ng_v sum_by_table(const ng_build *g, const minifloat *f, ng_v v) {
+    ng_t t_float = LLVMTypeOf(v), t = vector_of(g->t_i32, size_of(v));
+    ng_v v_least = ng_real_const(t_float, ldexp(1, f->exponent));
+    ng_v v_is = LLVMBuildFCmp(g->b, LLVMRealOGT, v, v_least, "");
+    ng_v v_e = ng_bitcast(g, LLVMBuildSelect(g->b, v_is, v, v_least, ""), t);
+    v_e = LLVMBuildLShr(g->b, v_e, ng_int_const(t, 23), "");
+    return ng_bitcast(g, LLVMBuildFAdd(g->b, powers_from_table(g, f, v_e), v, ""), t);
+}
+
+/* Powers by a multiplication, with one even number below 128 of units for all. The sum's own
+ * exponent, shifted down, counts the rest. */
+static ng_v sum_by_fma(const ng_lower *l, const minifloat *f, ng_v v) {
     const ng_build *g = &l->g;
-    unsigned n = size_of(v);
-    ng_t t = vector_of(g->t_i32, n), t_float = vector_of(g->t_float, n);
+    ng_t t_float = LLVMTypeOf(v), t = vector_of(g->t_i32, size_of(v));
     int drop = 23 - f->mantissa, bias = 127 + f->exponent;
     unsigned units = -((unsigned)(bias + drop) << f->mantissa) & 0x7fu;
-    ng_v v_m = magnitude(l, f, v);
-    ng_v v_e = LLVMBuildAnd(g->b, ng_bitcast(g, v_m, t), ng_int_const(t, 0x7f800000), "");
+    ng_v v_e = LLVMBuildAnd(g->b, ng_bitcast(g, v, t), ng_int_const(t, 0x7f800000), "");
     v_e = extremum(g, "llvm.umax", v_e, (uint32_t)bias << 23);
-    ng_v v_sum =
-        scaled_sum(l, ng_bitcast(g, v_e, t_float), ldexp(1, drop) + ldexp(units, drop - 23), v_m);
-    v_sum = ng_bitcast(g, v_sum, t);
-    ng_v v_exponents = LLVMBuildLShr(g->b, v_sum, ng_int_const(t, (unsigned)drop), "");
-    return join_sign(l, LLVMBuildAdd(g->b, v_sum, v_exponents, ""), ng_bitcast(g, v, t));
+    v = scaled_sum(l, ng_bitcast(g, v_e, t_float), ldexp(1, drop) + ldexp(units, drop - 23), v);
+    v = ng_bitcast(g, v, t);
+    return LLVMBuildAdd(g->b, v, LLVMBuildLShr(g->b, v, ng_int_const(t, (unsigned)drop), ""), "");
+}
+
+static ng_v minifloat_codes(const ng_lower *l, const minifloat *f, ng_v v) {
+    ng_v v_m = magnitude(l, f, v);
+    ng_v v_sum = is_whole(l, v) ? sum_by_table(&l->g, f, v_m) : sum_by_fma(l, f, v_m);
+    return join_sign(l, v_sum, ng_bitcast(&l->g, v, LLVMTypeOf(v_sum)));
 }
 
 ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v) {
