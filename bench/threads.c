@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* normgen_run_parallel beside one thread and beside independent copies: as many pinned threads,
- * each with arrays of its own that hold its share of the rows. Sizes from one row to beyond the
+/* normgen_run_parallel, with the default team and with a pool of pinned threads that wait awake,
+ * beside one thread and beside independent copies: as many pinned threads, each with arrays of its
+ * own that hold its share of the rows. Sizes from one row to beyond the
  * caches, in turns. `./dev bench threads [SPEC…]` runs it; the store in use gives schedules and
  * cut-off. */
 #include "crew.h"
@@ -16,7 +17,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { ALONE, TOGETHER, COPIES, WAYS };
+enum { ALONE, TOGETHER, POOL, COPIES, WAYS };
 enum { ROUNDS = 9, SIZES_MOST = 32, DRAM_FACTOR = 3, PAGE = 4096, LARGE_PAGE = 2 << 20 };
 
 /* A turn: what the team may need to fall asleep, so that it does not spin beside the others; what
@@ -32,12 +33,17 @@ typedef struct arrays {
 } arrays;
 
 typedef struct bench {
+    normgen *ng;
     normgen_kernel *kernel;
     const ng_program *program;
     size_t rows, share, repeat;
     int threads;
     arrays whole, *own; /* of the call; of each copy */
     ng_crew *crew;
+    int way;
+    void (*body)(void *body_ctx, size_t i); /* of the call that the pool works on */
+    void *body_ctx;
+    size_t parts;
     double result;
 } bench;
 
@@ -77,7 +83,7 @@ static void drop(arrays *a) {
     memset(a, 0, sizeof *a);
 }
 
-/* ---- three ways ---- */
+/* ---- four ways ---- */
 
 static void alone(bench *b) {
     for (size_t i = 0; i < b->repeat; i++) normgen_run(b->kernel, &b->whole.args);
@@ -90,6 +96,20 @@ static void together(bench *b) {
 static void copy(void *ctx, int member) {
     bench *b = ctx;
     for (size_t i = 0; i < b->repeat; i++) normgen_run(b->kernel, &b->own[member].args);
+}
+
+/* The pool of a host whose threads wait for the next call awake, and pinned. */
+static void part(void *ctx, int member) {
+    bench *b = ctx;
+    if ((size_t)member < b->parts) b->body(b->body_ctx, (size_t)member);
+}
+
+static void crew_for(void *ctx, size_t n, void (*body)(void *body_ctx, size_t i), void *body_ctx) {
+    bench *b = ctx;
+    b->parts = n;
+    b->body = body;
+    b->body_ctx = body_ctx;
+    ng_crew_work(b->crew);
 }
 
 static void copies(bench *b) { ng_crew_work(b->crew); }
@@ -116,15 +136,18 @@ static void pass_time(void) {
 
 /* On a thread of its own: the crew pins who makes it, and the team's threads must not descend from
  * a pinned one. */
-static void *timed_copies(void *ctx) {
+static void *timed_crew(void *ctx) {
     bench *b = ctx;
-    if (ng_crew_new(b->threads, copy, b, &b->crew) != NORMGEN_OK) {
+    bool pool = b->way == POOL;
+    if (ng_crew_new(b->threads, pool ? part : copy, b, &b->crew) != NORMGEN_OK) {
         fprintf(stderr, "threads: %s\n", normgen_error());
         exit(1);
     }
     ng_crew_wake(b->crew);
     ng_crew_gather(b->crew);
-    b->result = timed(b, copies);
+    if (pool) normgen_set_parallel_for(b->ng, crew_for, b, b->threads);
+    b->result = timed(b, pool ? together : copies);
+    normgen_set_parallel_for(b->ng, NULL, NULL, 0);
     ng_crew_rest(b->crew);
     ng_crew_free(b->crew);
     return NULL;
@@ -132,10 +155,11 @@ static void *timed_copies(void *ctx) {
 
 static double turn(bench *b, int way) {
     pthread_t thread;
+    b->way = way;
     if (way == TOGETHER) return timed(b, together);
     pass_time();
     if (way == ALONE) return timed(b, alone);
-    if (pthread_create(&thread, NULL, timed_copies, b) != 0) exit(1);
+    if (pthread_create(&thread, NULL, timed_crew, b) != 0) exit(1);
     pthread_join(thread, NULL);
     return b->result;
 }
@@ -164,8 +188,9 @@ static void measure(bench *b, size_t rows) {
     ns[COPIES] *= (double)rows / (double)(b->share * (size_t)b->threads);
     clean(b);
     ng_program_footprint(b->program, &row, &shared);
-    printf("%9zu %10.1f %10.1f %10.1f %10.1f %9.2f %9.2f %s\n", rows, (double)(rows * row) / 1024,
-           ns[ALONE], ns[TOGETHER], ns[COPIES], ns[ALONE] / ns[TOGETHER], ns[COPIES] / ns[TOGETHER],
+    printf("%9zu %10.1f %10.1f %10.1f %10.1f %10.1f %9.2f %9.2f %9.2f %s\n", rows,
+           (double)(rows * row) / 1024, ns[ALONE], ns[TOGETHER], ns[POOL], ns[COPIES],
+           ns[ALONE] / ns[TOGETHER], ns[COPIES] / ns[TOGETHER], ns[COPIES] / ns[POOL],
            ns[TOGETHER] > ns[ALONE] * (1 + slower)        ? "slower than one thread"
            : rows < b->kernel->first.cutoff.parallel_rows ? "on one thread"
                                                           : "");
@@ -196,8 +221,8 @@ static int run_spec(bench *b, normgen *ng, const ng_cpu *cpu, const char *text) 
     printf("%s\n%d threads from %zu rows (awake), %zu rows (asleep); cut-off %.0f ns\n", text,
            b->threads, b->kernel->first.cutoff.parallel_rows, b->kernel->first.cutoff.waking_rows,
            ng->cutoff);
-    printf("%9s %10s %10s %10s %10s %9s %9s\n", "rows", "KiB", "one ns/row", "parallel", "copies",
-           "to one", "of copies");
+    printf("%9s %10s %10s %10s %10s %10s %9s %9s %9s\n", "rows", "KiB", "one ns/row", "parallel",
+           "pool", "copies", "to one", "of copies", "pool");
     size_t n = sizes(b, cpu->llc, list);
     for (size_t i = 0; i < n; i++) measure(b, list[i]);
     return 0;
@@ -215,7 +240,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "threads: %s\n", normgen_error());
         return 1;
     }
-    bench b = {.threads = ng_pool_threads(ng)};
+    bench b = {.ng = ng, .threads = ng_pool_threads(ng)};
     b.own = calloc((size_t)b.threads, sizeof *b.own);
     if (b.threads < 2) puts("one thread only: nothing to compare");
     for (int i = 0; b.own && b.threads > 1 && i < n && !bad; i++)

@@ -143,10 +143,10 @@ END_TEST
 
 /* A kernel that takes 700 where others take 1000, and copies that take 900 but for one. */
 static const char fast_from_memory[] =
-    "vec=256 block=2 keep=recompute store=staged prefetch=l2 overlap=yes slice=line";
+    "vec=256 block=1 keep=recompute store=staged prefetch=l2 overlap=yes slice=line";
 static const char *const fast_copies[] = {
-    "vec=256 block=2 keep=recompute store=staged prefetch=l2 overlap=yes slice=line",
-    "vec=256 block=2 keep=recompute store=staged prefetch=thrice overlap=yes slice=line"};
+    "vec=256 block=1 keep=recompute store=staged prefetch=l2 overlap=yes slice=line",
+    "vec=256 block=1 keep=recompute store=staged prefetch=thrice overlap=yes slice=line"};
 
 static double sim_moves(const sim *s, const ng_place *place, const ng_subject *subject) {
     (void)place;

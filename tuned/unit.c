@@ -24,7 +24,23 @@ const ng_effort_plan ng_effort_plans[4] = {
     {60.0, 60.0, 20000, 400, 5, 63, 31, 240, 8, 3, 8, true},
 };
 
-enum { SURVIVORS = 8, HINTS = 2 * NG_REGIME_COUNT + 5 };
+enum { SURVIVORS = 8 };
+
+/* What wins with kernels from memory, on one machine or another, where prediction and neighbours
+ * of what it says do not lead (winners of normal effort over the grid, docs/performance.md). */
+static const struct {
+    int16_t vec, block, prefetch, overlap; /* vec 0: the widest */
+} from_memory[] = {{0, 4, NG_PREFETCH_NONE, NG_OVERLAP_YES},
+                   {0, 1, NG_PREFETCH_L2, NG_OVERLAP_YES},
+                   {0, 2, NG_PREFETCH_NONE, NG_OVERLAP_YES},
+                   {256, 1, NG_PREFETCH_L2, NG_OVERLAP_YES},
+                   {0, 2, NG_PREFETCH_TWICE, NG_OVERLAP_YES},
+                   {0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL}};
+enum {
+    FROM_MEMORY = sizeof from_memory / sizeof from_memory[0],
+    LINE_BY_LINE_ROW = 2 << 10, /* bytes of a row's streams; shorter ones want the first only */
+    HINTS = 2 * NG_REGIME_COUNT + 4 + FROM_MEMORY
+};
 
 /* What one unit works with. */
 typedef struct work {
@@ -73,13 +89,19 @@ static size_t collect_hints(const work *w, ng_schedule hints[HINTS]) {
         hints[n++] = plan->choices->at[plan->place.regime][i].schedule;
     for (int r = 0; r < NG_REGIME_COUNT && plan->choices; r++)
         hints[n++] = plan->choices->at[r][NG_SLOT_ANY].schedule;
-    /* Memory wants several rows at once; what is predicted goes row by row. */
-    if (plan->place.regime == NG_DRAM)
-        hints[n++] = (ng_schedule){.vec = (int16_t)plan->meter->cpu->isa->max_vec,
-                                   .block = 4,
-                                   .store = NG_STORE_STREAM,
-                                   .overlap = NG_OVERLAP_YES,
-                                   .slice = NG_SLICE_LINE};
+    size_t row, shared;
+    ng_program_footprint(plan->place.program, &row, &shared);
+    int far = plan->place.regime != NG_DRAM ? 0 : row > LINE_BY_LINE_ROW ? FROM_MEMORY : 1;
+    for (int i = 0; i < far; i++) {
+        int16_t vec = from_memory[i].vec;
+        hints[n++] =
+            (ng_schedule){.vec = vec ? vec : (int16_t)plan->meter->cpu->isa->max_vec,
+                          .block = from_memory[i].block,
+                          .store = NG_STORE_STREAM,
+                          .prefetch = from_memory[i].prefetch,
+                          .overlap = from_memory[i].overlap,
+                          .slice = NG_SLICE_LINE};
+    }
     return n;
 }
 
