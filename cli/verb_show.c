@@ -37,7 +37,7 @@ static void choose_schedule(const cli_args *args, const ng_cpu *cpu, view *v) {
     ng_choices choices;
     bool stored = false;
     v->from = "the default for l2";
-    ng_regime_default_schedule(&v->program, v->isa, NG_L2, &v->schedule);
+    ng_regime_default_schedule(&v->program, cpu, v->isa, NG_L2, &v->schedule);
     if (v->isa != cpu->isa) return;
     if (args->db)
         stored = snprintf(path, sizeof path, "%s", args->db) > 0;

@@ -203,13 +203,14 @@ void ng_choose_defaults(const ng_cpu *cpu, const ng_program *program, ng_choices
     for (int regime = 0; regime < NG_REGIME_COUNT; regime++) {
         ng_choice *at = choices->at[regime];
         for (int slot = 0; slot <= NG_SLOT_CACHED; slot++) {
-            ng_regime_default_schedule(program, cpu->isa, (ng_regime)regime, &at[slot].schedule);
+            ng_regime_default_schedule(program, cpu, cpu->isa, (ng_regime)regime,
+                                       &at[slot].schedule);
             at[slot].rung = NG_RUNG_DEFAULT;
         }
         ng_schedule *cached = &at[NG_SLOT_CACHED].schedule;
         cached->store = NG_STORE_CACHED;
         if (!ng_schedule_legal(program, cpu->isa, cached, NULL))
-            ng_regime_default_schedule(program, cpu->isa, NG_L1, cached);
+            ng_regime_default_schedule(program, cpu, cpu->isa, NG_L1, cached);
     }
 }
 

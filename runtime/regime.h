@@ -22,10 +22,10 @@ ng_regime ng_regime_of(const ng_cpu *cpu, const ng_program *program, size_t rows
  * with rows > 0 is a caution. */
 size_t ng_regime_rows(const ng_cpu *cpu, const ng_program *program, ng_regime regime, int threads,
                       uint64_t ram, char *reason);
-/* What to use where nothing was ever tuned. Always legal on the level; the level must have
- * generated code. */
-void ng_regime_default_schedule(const ng_program *program, const ng_isa *isa, ng_regime regime,
-                                ng_schedule *schedule);
+/* What to use where nothing was ever tuned, with the caches of this processor. Always legal on the
+ * level; the level must have generated code. */
+void ng_regime_default_schedule(const ng_program *program, const ng_cpu *cpu, const ng_isa *isa,
+                                ng_regime regime, ng_schedule *schedule);
 uint64_t ng_machine_ram(void);
 
 #endif

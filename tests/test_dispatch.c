@@ -329,7 +329,8 @@ START_TEST(without_store_the_default_schedules_are_compiled) {
     ng_schedule schedule;
     char text[NG_SCHEDULE_TEXT], expected[NG_SCHEDULE_TEXT + 16];
     for (int r = 0; r < NG_REGIME_COUNT; r++) {
-        ng_regime_default_schedule(&k->program, host_cpu()->isa, (ng_regime)r, &schedule);
+        ng_regime_default_schedule(&k->program, host_cpu(), host_cpu()->isa, (ng_regime)r,
+                                   &schedule);
         ng_schedule_text(&k->program, &schedule, text);
         snprintf(expected, sizeof expected, "compiled %s", text);
         size_t rows = r == NG_DRAM ? k->max_rows[NG_LLC] + 1 : k->max_rows[r];

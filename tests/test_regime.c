@@ -257,7 +257,8 @@ START_TEST(default_schedules_are_always_legal) {
         if (isa->max_vec == 0) continue;
         ng_regime regime = (ng_regime)below(&state, NG_REGIME_COUNT);
         ng_schedule s;
-        ng_regime_default_schedule(&p, isa, regime, &s);
+        ng_cpu cpu = machine((int)below(&state, sizeof caches / sizeof caches[0]));
+        ng_regime_default_schedule(&p, &cpu, isa, regime, &s);
         ng_schedule_text(&p, &s, schedule);
         REQUIRE(ng_schedule_legal(&p, isa, &s, why), "%s on %s in %s: %s: %s", text, isa->name,
                 ng_regime_names[regime], schedule, why);
@@ -275,42 +276,61 @@ START_TEST(default_schedules_are_those_of_the_rules) {
         const char *spec, *isa;
         ng_regime regime;
         const char *schedule; /* what it has in it */
+        int machine;          /* of `caches` */
     } known[] = {
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_L2,
-         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no"},
+         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no", 0},
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_LLC,
-         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no"},
+         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=no", 0},
         {"rms hidden=1024 eps=1e-05", "x86-64-v4", NG_LLC,
-         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=yes"},
-        {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "block=8 keep=recompute store=cached"},
-        {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "overlap=no visit=tiles"},
+         "vec=512 block=1 keep=recompute store=cached prefetch=none overlap=two", 0},
+        {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "block=8 keep=recompute store=cached", 0},
+        {"rms hidden=5120 eps=1e-05", "x86-64-v4", NG_L2, "overlap=no visit=tiles", 0},
         {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_DRAM,
-         "block=1 keep=recompute store=staged prefetch=twice overlap=yes slice=line"},
-        {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM, "store=cached"},
-        {"rms hidden=256 eps=1e-05", "x86-64-v4", NG_DRAM, "store=stream prefetch=l2 overlap=yes"},
-        {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached"},
-        {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "block=8 keep=recompute store=cached"},
-        {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "overlap=two"},
+         "block=1 keep=recompute store=staged prefetch=twice overlap=yes slice=line", 0},
+        {"rms hidden=4095 eps=1e-05", "x86-64-v4", NG_DRAM, "store=cached", 0},
+        {"rms hidden=256 eps=1e-05", "x86-64-v4", NG_DRAM,
+         "store=stream prefetch=l2 overlap=yes", 0},
+        {"rms hidden=4096 eps=1e-05", "aarch64", NG_DRAM, "store=cached", 0},
+        {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "block=8 keep=recompute store=cached", 0},
+        {"rms hidden=64 eps=1e-05", "x86-64-v4", NG_L1, "overlap=two", 0},
         {"rms hidden=128 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4+bf16", NG_LLC,
-         "block=2 keep=reload store=cached prefetch=none overlap=two"},
+         "block=2 keep=reload store=cached prefetch=none overlap=two", 0},
         {"layer hidden=512 eps=1e-05", "x86-64-v4", NG_DRAM,
-         "store=stream prefetch=none overlap=yes"},
-        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2, "block=1 keep=recompute store=cached"},
-        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2, "overlap=all"},
+         "store=stream prefetch=none overlap=yes", 0},
+        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2,
+         "block=1 keep=recompute store=cached", 0},
+        {"layer hidden=768 eps=1e-05", "x86-64-v4", NG_L2, "overlap=two", 0},
+        {"layer hidden=1024 eps=1e-05", "x86-64-v4", NG_L2, "overlap=all", 0},
         /* two loads and an addition, or a conversion with shuffles, are worth keeping */
-        {"rms hidden=1024 eps=1e-05 x=f16", "x86-64-v4", NG_L2, "block=2 keep=scratch"},
-        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "block=4 keep=recompute"},
-        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "layout=evenodd"},
-        {"rms hidden=4096 eps=1e-05 residual=f32", "x86-64-v4", NG_L2, "keep=scratch"},
+        {"rms hidden=1024 eps=1e-05 x=f16", "x86-64-v4", NG_L2, "block=2 keep=scratch", 0},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "block=2 keep=recompute", 0},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "layout=evenodd", 0},
+        {"rms hidden=4096 eps=1e-05 residual=f32", "x86-64-v4", NG_L2, "keep=scratch", 0},
         {"rms hidden=1024 eps=1e-05 x=bf16 residual=bf16 sum=bf16", "x86-64-v4+bf16", NG_L2,
-         "block=4 keep=reload"},
-        {"rms hidden=4096 eps=1e-05 compute=f64 lanes=16", "x86-64-v4", NG_L1, "vec=512"},
+         "block=2 keep=reload", 0},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "overlap=two layout=evenodd", 0},
+        {"rms hidden=1024 eps=1e-05 x=bf16", "x86-64-v4", NG_L2, "shared=once", 0},
+        {"rms hidden=128 eps=1e-05 x=bf16", "x86-64-v4+bf16", NG_L2,
+         "block=4 keep=scratch store=cached prefetch=none overlap=two shared=once", 0},
+        {"rms hidden=1024 eps=1e-05", "x86-64-v4", NG_L1,
+         "vec=512 block=2 keep=recompute store=cached prefetch=none overlap=two", 0},
+        /* what fits a quarter of L1 */
+        {"layer hidden=1536 eps=1e-05", "x86-64-v4", NG_L2, "overlap=yes", 0},
+        {"layer hidden=1536 eps=1e-05", "x86-64-v4", NG_L2, "overlap=all", 1},
+        /* a last level that is as far as memory */
+        {"rms hidden=4096 eps=1e-05", "x86-64-v4", NG_LLC,
+         "vec=512 block=1 keep=recompute store=ahead prefetch=l2 overlap=yes", 5},
+        {"layer hidden=5120 eps=1e-05", "x86-64-v4", NG_LLC,
+         "vec=512 block=1 keep=recompute store=ahead prefetch=l2 overlap=all", 5},
+        {"rms hidden=4096 eps=1e-05 compute=f64 lanes=16", "x86-64-v4", NG_L1, "vec=512", 0},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         ng_program p = program_of(known[i].spec);
         ng_schedule s;
         char text[NG_SCHEDULE_TEXT];
-        ng_regime_default_schedule(&p, ng_isa_find(known[i].isa), known[i].regime, &s);
+        ng_cpu cpu = machine(known[i].machine);
+        ng_regime_default_schedule(&p, &cpu, ng_isa_find(known[i].isa), known[i].regime, &s);
         ng_schedule_text(&p, &s, text);
         REQUIRE(strstr(text, known[i].schedule), "%s on %s in %s: %s", known[i].spec, known[i].isa,
                 ng_regime_names[known[i].regime], text);

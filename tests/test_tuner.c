@@ -74,7 +74,7 @@ START_TEST(planted_sliver_is_not_claimed) {
         size_t n = candidates(&s, &list, &program);
         size_t at = 1 + seed * 37 % (n - 1);
         ng_schedule preset; /* what is faster than the simplest, if it is the default, may stay */
-        ng_regime_default_schedule(&program, s.cpu.isa, NG_L2, &preset);
+        ng_regime_default_schedule(&program, &s.cpu, s.cpu.isa, NG_L2, &preset);
         if (ng_schedule_compare(&program, &list[at], &preset) == 0) at = at > 1 ? at - 1 : at + 1;
         ng_schedule_text(&program, &list[at], text);
         ng_schedule_text(&program, &list[0], simplest);
@@ -566,7 +566,7 @@ START_TEST(candidates_are_legal_different_and_begin_with_the_hints) {
             size_t n;
             ok(normgen_spec_parse(&spec, specs[i]));
             ng_program_build(&p, &spec);
-            ng_regime_default_schedule(&p, s.cpu.isa, (ng_regime)regime, &preset);
+            ng_regime_default_schedule(&p, &s.cpu, s.cpu.isa, (ng_regime)regime, &preset);
             ng_place place = {&spec, &p, (ng_regime)regime, regime == NG_L1 ? 1 : 4096, 1, false};
             ok(ng_candidates(&place, s.cpu.isa, &preset, 1, &list, &n));
             ck_assert_uint_gt(n, 0);

@@ -74,7 +74,7 @@ static normgen_status choose_subjects(turn *t) {
     if (ng_choose(b->store, b->meter->cpu, &t->item->spec->spec, &t->program, b->meter->toolchain,
                   b->request->threads, &choices) != NORMGEN_OK)
         say(b, t->item, NG_EVENT_NOTE, normgen_error());
-    ng_regime_default_schedule(&t->program, isa, t->item->regime, &preset);
+    ng_regime_default_schedule(&t->program, b->meter->cpu, isa, t->item->regime, &preset);
     const ng_choice *at = choices.at[t->item->regime];
     int slot = ng_schedule_fits_rows(&t->program, &at[NG_SLOT_ANY].schedule) ? NG_SLOT_ANY
                                                                              : NG_SLOT_CACHED;

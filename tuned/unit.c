@@ -109,7 +109,8 @@ static normgen_status find_candidates(work *w) {
     const ng_unit_plan *plan = w->plan;
     const ng_isa *isa = plan->meter->cpu->isa;
     ng_schedule preset, hints[HINTS];
-    ng_regime_default_schedule(plan->place.program, isa, plan->place.regime, &preset);
+    ng_regime_default_schedule(plan->place.program, plan->meter->cpu, isa, plan->place.regime,
+                               &preset);
     w->preset = ng_kernels_get(w->kernels, plan->place.program, NG_SUBJECT_KERNEL, &preset);
     if (!w->preset) return NORMGEN_E_MEMORY;
     size_t n = collect_hints(w, hints);

@@ -23,13 +23,13 @@ const char *peers_limits_error(void) { return normgen_error(); }
 /* Bytes of each element of `names`. */
 size_t peers_limits_name_bytes(void) { return NG_SCHEDULE_TEXT; }
 
-static normgen_status candidates(const ng_place *place, const ng_isa *isa, ng_schedule **list,
+static normgen_status candidates(const ng_place *place, const ng_cpu *cpu, ng_schedule **list,
                                  size_t *n) {
     ng_schedule first, *all = NULL;
     size_t n_all = 0;
-    ng_regime_default_schedule(place->program, isa, place->regime, &first);
-    normgen_status status = ng_candidates(place, isa, &first, 1, &all, &n_all);
-    if (status == NORMGEN_OK) status = ng_limit_candidates(place, isa, all, n_all, list, n);
+    ng_regime_default_schedule(place->program, cpu, cpu->isa, place->regime, &first);
+    normgen_status status = ng_candidates(place, cpu->isa, &first, 1, &all, &n_all);
+    if (status == NORMGEN_OK) status = ng_limit_candidates(place, cpu->isa, all, n_all, list, n);
     free(all);
     return status;
 }
@@ -57,7 +57,7 @@ int peers_limits(const char *text, const char *regime, size_t rows, int threads,
     if (ng_cpu_host(&cpu) != NORMGEN_OK || normgen_spec_parse(&spec, text) != NORMGEN_OK) return -1;
     ng_program_build(&program, &spec);
     ng_place place = {&spec, &program, (ng_regime)ng_regime_find(regime), rows, threads, false};
-    if (candidates(&place, cpu->isa, &list, &n) != NORMGEN_OK) return -1;
+    if (candidates(&place, cpu, &list, &n) != NORMGEN_OK) return -1;
     for (size_t i = 0; i < n && made < most; i++) {
         if (make(&program, &list[i], cpu->isa, &code[made]) != NORMGEN_OK) {
             made = -1;
