@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs an untrusted Lua script in a closed environment, under budgets. The script builds records
  * with one constructor function and returns them; its caller says what a record is. This is the
- * only door to Lua: nothing else includes its headers, and no Lua type stands here.
+ * only door to Lua: no type of Lua stands here, and lua_state.h, which has them, is for lua*.c
+ * alone.
  *
  * The environment holds the constructor, ipairs pairs type tostring tonumber error assert select
  * format, and math with floor ceil min max abs sqrt. Nothing in it reads a clock, a file or an

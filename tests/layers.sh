@@ -21,11 +21,13 @@ forbid() {
 }
 
 breaches=$({
-    # ---- doors: one file knows a library ----
+    # ---- doors: one place knows a library ----
     includes $folders | grep -E '[<"]sqlite3' | grep -vE '^(runtime/sql\.c|tests/)' |
         forbid 'SQLite is included by runtime/sql.c only'
-    includes $folders | grep -E '(<lua|"?(lauxlib|lualib|luaconf))\.h' | grep -v '^gen/lua\.c:' |
-        forbid 'Lua is included by gen/lua.c only'
+    includes $folders | grep -E '(<lua|"?(lauxlib|lualib|luaconf))\.h' | grep -v '^gen/lua_state\.h:' |
+        forbid 'Lua is included by gen/lua_state.h only'
+    includes $folders | grep -F '"lua_state.h"' | grep -vE '^gen/lua(_[a-z]+)?\.c:' |
+        forbid 'gen/lua_state.h is included by gen/lua*.c only'
     includes $folders | grep -E '[<"]llvm' | grep -v '^gen/' | forbid 'LLVM is included under gen/ only'
 
     # ---- arrows: cli → tuned → gen → runtime; folders that a layer must not include from ----
