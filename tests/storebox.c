@@ -76,17 +76,27 @@ normgen_status box_commit(ng_store *store, const char *session, int n) {
     return ng_store_commit(store, session, &unit, t, BOX_TRIALS, w, 2);
 }
 
-static bool count_trial(void *ctx, const ng_trial *t) {
+bool box_count_trial(void *ctx, const ng_trial *t) {
     (void)t;
     ++*(int *)ctx;
     return true;
 }
 
-static bool count_winner(void *ctx, const ng_found *f) {
+bool box_count_winner(void *ctx, const ng_found *f) {
     (void)f;
     ++*(int *)ctx;
     return true;
 }
+
+static bool list(void *ctx, const char *schedule) {
+    box_list *l = ctx;
+    size_t n = strlen(l->text);
+    snprintf(l->text + n, sizeof l->text - n, "%s;", schedule);
+    return --l->stop != 0;
+}
+
+bool box_list_trial(void *ctx, const ng_trial *t) { return list(ctx, t->schedule); }
+bool box_list_winner(void *ctx, const ng_found *f) { return list(ctx, f->winner.schedule); }
 
 bool box_whole(ng_store *store, const char *session, int n) {
     int trials = 0, winners = 0;
@@ -94,12 +104,38 @@ bool box_whole(ng_store *store, const char *session, int n) {
     ng_unit u = box_unit(n);
     ng_query q = {u.spec, u.machine, u.toolchain, (int)u.regime, -1, u.threads};
     ok(ng_store_done(store, session, &u, &done));
-    ok(ng_store_trials(store, session, &u, count_trial, &trials));
-    ok(ng_store_winners(store, &q, count_winner, &winners));
+    ok(ng_store_trials(store, session, &u, box_count_trial, &trials));
+    ok(ng_store_winners(store, &q, box_count_winner, &winners));
     ck_assert_msg(trials == (done ? BOX_TRIALS : 0) && winners == (done ? 2 : 0),
                   "unit %d of %s: done %d, %d trials, %d winners", n, session, done, trials,
                   winners);
     return done;
+}
+
+void box_make(const char *path, int n) {
+    ng_store *store = box_open(path, NG_STORE_WRITE);
+    box_session(store, "s", NG_QUICK);
+    for (int i = 0; i < n; i++) ok(box_commit(store, "s", i));
+    ng_store_close(store);
+}
+
+void box_refused(const char *path, const char *part) {
+    ng_store *store = NULL;
+    refused(ng_store_open(path, NG_STORE_READ, &store), part);
+    ck_assert_ptr_null(store);
+    refused(ng_store_open(path, NG_STORE_WRITE, &store), part);
+    ck_assert_ptr_null(store);
+}
+
+void box_refused_untouched(const char *path, const char *part) {
+    size_t before, after;
+    char *a = box_read(path, &before);
+    box_refused(path, part);
+    char *b = box_read(path, &after);
+    ck_assert_uint_eq(before, after);
+    ck_assert_mem_eq(a, b, before);
+    free(a);
+    free(b);
 }
 
 /* Quoted values tell 1 from 1.0 and from '1'. */
@@ -181,13 +217,13 @@ static bool any_session(void *ctx, const ng_session *s) {
     ck_assert_uint_lt(strlen(s->uuid), sizeof s->uuid);
     ck_assert(s->cutoff == 0 || (s->cutoff >= 2 && s->cutoff <= 1 << 20));
     ck_assert(isnan(s->noise) || (isfinite(s->noise) && s->noise >= 0));
-    return count_trial(ctx, NULL);
+    return box_count_trial(ctx, NULL);
 }
 
 static bool any_found(void *ctx, const ng_found *f) {
     ck_assert(isfinite(f->winner.ns) && f->winner.ns > 0);
     ck_assert(f->threads >= 1 && f->effort >= 0 && f->effort <= NG_THOROUGH);
-    return count_trial(ctx, NULL);
+    return box_count_trial(ctx, NULL);
 }
 
 normgen_status box_use_all(const char *path) {
@@ -205,7 +241,7 @@ normgen_status box_use_all(const char *path) {
     if (opened) return opened;
     normgen_status s[] = {status, ng_store_sessions(store, any_session, &n),
                           ng_store_winners(store, &q, any_found, &n),
-                          ng_store_trials(store, NULL, &u, count_trial, &n),
+                          ng_store_trials(store, NULL, &u, box_count_trial, &n),
                           ng_store_check(store, NULL, NULL)};
     ng_store_close(store);
     for (size_t i = 0; i < sizeof s / sizeof s[0]; i++) {
@@ -222,12 +258,4 @@ void box_seed(uint64_t seed) { random_state = seed; }
 unsigned box_random(unsigned limit) { /* Knuth's MMIX constants */
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)((random_state >> 33) % limit);
-}
-
-int box_main(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -40,6 +40,24 @@ normgen_status box_commit(ng_store *store, const char *session, int n);
 /* Asserts that of unit n the session has everything or nothing; returns which. */
 bool box_whole(ng_store *store, const char *session, int n);
 
+/* A store with one session "s" that has committed units 0 to n-1. */
+void box_make(const char *path, int n);
+
+/* For the queries: what adds one to the int at ctx, and what appends "SCHEDULE;" to a list. */
+bool box_count_trial(void *ctx, const ng_trial *t);
+bool box_count_winner(void *ctx, const ng_found *f);
+typedef struct box_list {
+    char text[2048];
+    int stop; /* after so many */
+} box_list;
+bool box_list_trial(void *ctx, const ng_trial *t);
+bool box_list_winner(void *ctx, const ng_found *f);
+
+/* The file is refused by readers and writers with a text that has `part` in it; untouched: and is
+ * left exactly as it is. */
+void box_refused(const char *path, const char *part);
+void box_refused_untouched(const char *path, const char *part);
+
 /* All rows of all tables, sorted, without ids; the caller frees. */
 char *box_dump(const char *path);
 void box_copy(const char *from, const char *to);
@@ -55,8 +73,5 @@ normgen_status box_use_all(const char *path);
 /* Repeatable random numbers. */
 unsigned box_random(unsigned limit);
 void box_seed(uint64_t seed);
-
-/* Runs the main of a test program for one suite. */
-int box_main(Suite *suite);
 
 #endif

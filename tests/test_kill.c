@@ -6,6 +6,7 @@
 #include "spec.h"
 #include "store.h"
 #include "storebox.h"
+#include "suite.h"
 #include "tuner.h"
 
 #include <errno.h>
@@ -152,5 +153,5 @@ int main(void) {
     tcase_set_timeout(tc, 3600);
     tcase_add_test(tc, killed_job_loses_nothing_and_ends_alike);
     suite_add_tcase(suite, tc);
-    return box_main(suite);
+    return suite_main(suite);
 }

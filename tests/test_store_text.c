@@ -2,6 +2,7 @@
 /* The store as text, and dropping trials: what is exported comes back row for row, a text that is
  * malformed or cut off brings nothing, and no winner is ever dropped. */
 #include "storebox.h"
+#include "suite.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -471,5 +472,5 @@ int main(void) {
                                 gc_needs_a_store_that_may_be_written};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) tcase_add_test(tests, all[i]);
     suite_add_tcase(suite, tests);
-    return box_main(suite);
+    return suite_main(suite);
 }

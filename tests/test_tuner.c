@@ -5,6 +5,7 @@
 #include "simclock.h"
 #include "stats.h"
 #include "storebox.h"
+#include "suite.h"
 #include "tuner.h"
 #include "unit.h"
 
@@ -684,5 +685,5 @@ int main(void) {
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) tcase_add_test(tc, tests[i]);
     tcase_add_loop_test(tc, no_limit_is_slower_than_a_kernel_that_a_copy_can_follow, 0, 4);
     suite_add_tcase(suite, tc);
-    return box_main(suite);
+    return suite_main(suite);
 }

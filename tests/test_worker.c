@@ -3,6 +3,7 @@
  */
 #include "spec.h"
 #include "storebox.h"
+#include "suite.h"
 #include "tuned.h"
 #include "verify.h"
 #include "workshop.h"
@@ -243,5 +244,5 @@ int main(void) {
     tcase_add_test(tc, a_worker_that_hangs_compiling_is_replaced);
     tcase_add_test(tc, a_worker_that_hangs_checking_is_replaced);
     suite_add_tcase(suite, tc);
-    return box_main(suite);
+    return suite_main(suite);
 }
