@@ -200,6 +200,13 @@ normgen_status sim_tune(sim_job *job, sim *s) {
     return ng_tune_with(&job->request, &s->meter);
 }
 
+normgen_status sim_tune_once(sim *s, sim_job *job, const char *store, int64_t rows) {
+    sim_job_init(job, s, SIM_SPEC);
+    job->request.store = store;
+    job->request.rows = rows;
+    return sim_tune(job, s);
+}
+
 /* ---- looking into stores ---- */
 
 static bool print_winner(void *ctx, const ng_found *f) {

@@ -63,6 +63,10 @@ typedef struct sim_job {
 void sim_job_init(sim_job *job, sim *s, const char *spec);
 void sim_job_fini(sim_job *job);
 normgen_status sim_tune(sim_job *job, sim *s);
+#define SIM_SPEC "rms hidden=1024 eps=1e-05"
+#define SIM_L2_ROWS 64 /* l2 on the simulated machine */
+/* Makes a job for SIM_SPEC with that store and as many rows (0: every regime), and runs it. */
+normgen_status sim_tune_once(sim *s, sim_job *job, const char *store, int64_t rows);
 
 /* All effective winners of a store as lines, with times; the caller frees. */
 char *sim_winners(const char *path);

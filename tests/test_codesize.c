@@ -2,7 +2,7 @@
 /* Code stays short, whatever the spec and the level. Nothing is run, so the levels are all that
  * there are. What is served without tuning has at most 8 KiB; what the estimate of
  * runtime/schedule_code.c lets through, for the tuner to look at, seldom has more (the tuner takes
- * none of that: test_tuner). Only the plain schedule may be longer, since something must serve.
+ * none of that: test_tuner_faults). Only the plain schedule may be longer, since something must serve.
  *
  * `--full` draws more; `--list` prints estimate and size of every kernel, to fit the estimate by;
  * SEED in the environment draws others. */
