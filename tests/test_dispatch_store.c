@@ -133,7 +133,7 @@ START_TEST(a_broken_store_is_a_warning_and_a_miss) {
     normgen *ng = host_open(0, 0);
     host_check(host_get(ng, HOST_SPEC), HOST_SPEC);
     host_check(host_get(ng, "layer hidden=9 eps=0"), "layer hidden=9 eps=0");
-    ck_assert_msg(host_warned == 1, "%d host_warnings, last: %s", host_warned, host_warnings);
+    ck_assert_msg(host_warned == 1, "%d warnings, last: %s", host_warned, host_warnings);
     ck_assert_ptr_nonnull(strstr(host_warnings, host_store));
     ck_assert_uint_eq(host_counters(ng).interpreted, 0);
     ck_assert_uint_ge(host_counters(ng).store_ignored, 2);

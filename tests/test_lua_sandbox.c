@@ -95,7 +95,7 @@ END_TEST
 
 /* ---- hostile files ---- */
 
-/* Reads tests/lua/NAME; its error must be the script_path and what its second line says. */
+/* Reads tests/lua/NAME; its error must be the path and what its second line says. */
 static void check_hostile(const char *name) {
     char file[320], line[256], expected[640];
     ng_spec_list list = {NULL, 0};

@@ -229,7 +229,7 @@ static void damage(char *text, size_t *size) {
     }
 }
 
-/* Whatever comes back is an error with the script_path, or specs that are what they say. */
+/* Whatever comes back is an error with the path, or specs that are what they say. */
 static void check_damaged(const char *text, size_t size, uint64_t seed) {
     ng_spec_list list = {NULL, 0};
     script_write(text, size);
