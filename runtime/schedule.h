@@ -75,6 +75,8 @@ void ng_schedule_text(const ng_program *program, const ng_schedule *schedule, ch
 /* Reads text; E_SCHEDULE names what is wrong. The result may still be illegal for an ISA level. */
 normgen_status ng_schedule_parse(const ng_program *program, const char *text,
                                  ng_schedule *schedule);
+/* Whether every value is one of its axis. */
+bool ng_schedule_in_axes(const ng_program *program, const ng_schedule *schedule);
 /* Whether the generator can make this; if not, `reason` (NG_SCHEDULE_TEXT bytes, may be NULL) says
  * why. */
 bool ng_schedule_legal(const ng_program *program, const ng_isa *isa, const ng_schedule *schedule,
