@@ -10,8 +10,8 @@
 static void begin(ng_values *e, ng_lower *l, const ng_work *work, ng_v v_at) {
     ng_slice s = {.v_at = v_at, .vectors = l->slice};
     ng_values_begin(e, l, work, s);
-    for (int row = 0; row < work->rows->n; row++) ng_prefetch_slice(l, work, row, &s);
     for (int row = 0; row < work->rows->n; row++) ng_evaluate_groups(e, row);
+    ng_prefetch_slice(l, work, 0, work->rows->n, &s);
 }
 
 static void finish(ng_values *e) {

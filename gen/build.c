@@ -116,6 +116,13 @@ ng_v ng_opaque(const ng_build *g, ng_v v) {
     return LLVMBuildCall2(g->b, t_asm, v_asm, &v, 1, "");
 }
 
+void ng_memory_order(const ng_build *g) {
+    LLVMTypeRef t_asm = LLVMFunctionType(LLVMVoidTypeInContext(g->context), NULL, 0, false);
+    ng_v v_asm = LLVMGetInlineAsm(t_asm, "", 0, "~{memory}", 9, true, false,
+                                  LLVMInlineAsmDialectATT, false);
+    LLVMBuildCall2(g->b, t_asm, v_asm, NULL, 0, "");
+}
+
 void ng_phi_add(ng_v phi, ng_v v, LLVMBasicBlockRef b) { LLVMAddIncoming(phi, &v, &b, 1); }
 
 void ng_branch_rarely(const ng_build *g, ng_v v_if, LLVMBasicBlockRef b_rare,

@@ -82,6 +82,9 @@ ng_v ng_phi(const ng_build *g, ng_v v_first, LLVMBasicBlockRef b_first);
  * goes through it, or loop strength reduction makes other addresses of it: half of the compile
  * time, nothing gained, and switching it off is possible for a whole process only. */
 ng_v ng_opaque(const ng_build *g, ng_v v);
+/* What touches memory before this place does so before what comes behind it, in the order of the
+ * code. */
+void ng_memory_order(const ng_build *g);
 void ng_phi_add(ng_v phi, ng_v v, LLVMBasicBlockRef b);
 
 #endif

@@ -138,8 +138,9 @@ void ng_strip_sweep(ng_lower *l, const ng_work *work, int works);
 /* Keeps what is left of a row's sum number `item` (ng_load_group vectors) until the fold. */
 void ng_strip_sum(ng_lower *l, const ng_rows *rows, int item, int row, const ng_v *v);
 
-/* Prefetches what lies at the slice's place in the row to come, and what is stored soon. */
-void ng_prefetch_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s);
+/* Of rows `from` to `to` - 1 of the block: prefetches what lies at the slice's place in the row to
+ * come, and what is stored soon. */
+void ng_prefetch_slice(ng_lower *l, const ng_work *work, int from, int to, const ng_slice *s);
 
 /* ahead.c: a pass without reductions over whole slices, `count` elements, at least two slices. */
 void ng_run_ahead(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count);
@@ -298,7 +299,7 @@ ng_v ng_half_spelled_wide(const ng_lower *l, ng_v v);
 ng_v ng_half_spelled_narrow(const ng_lower *l, ng_v v);
 
 /* move.c: moves the bytes of one slice for a row of the block. */
-void ng_move_slice(ng_lower *l, const ng_work *work, int row, ng_v v_at, int64_t elements);
+void ng_move_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *s);
 
 /* lower.c */
 /* n rows, the first of which is at first[stream]; what was known of others is forgotten. */

@@ -99,10 +99,12 @@ static void store_all(ng_lower *l, const ng_rows *rows, int row, ng_v v_at, int6
     }
 }
 
-void ng_move_slice(ng_lower *l, const ng_work *work, int row, ng_v v_at, int64_t elements) {
-    ng_v loaded[NORMGEN_MAX_STREAMS * MOST], ahead[NORMGEN_MAX_STREAMS * MOST];
+void ng_move_slice(ng_lower *l, const ng_work *work, int row, const ng_slice *slice) {
+    ng_v loaded[NORMGEN_MAX_STREAMS * MOST], ahead[NORMGEN_MAX_STREAMS * MOST], v_at = slice->v_at;
+    int64_t elements = ng_slice_elements(l, slice);
     int n = load_all(l, work->rows, row, v_at, elements, loaded);
     for (int i = work->ahead ? load_all(l, work->ahead, row, v_at, elements, ahead) : 0; i > 0; i--)
         LLVMSetVolatile(ahead[i - 1], true);
+    ng_prefetch_slice(l, work, row, row + 1, slice);
     store_all(l, work->rows, row, v_at, elements, loaded, n);
 }
