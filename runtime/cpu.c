@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this machine is. ISA levels and known models stand in tables; detection is the only place
- * that asks the processor or the kernel. A feature counts only if the operating system saves its
- * registers, so CPUID alone is never believed. Everything is read once: CPUID traps on virtual
- * machines and costs microseconds. This is the one file with architecture #ifs. */
+/* What this machine is. ISA levels stand in a table; detection is the only place that asks the
+ * processor or the kernel. A feature counts only if the operating system saves its registers, so
+ * CPUID alone is never believed. Everything is read once: CPUID traps on virtual machines and costs
+ * microseconds. This is the one file with architecture #ifs. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* sched_getaffinity, sched_getcpu */
 #endif
-#include "cpu.h"
+#include "cpu_facts.h"
 
 #include "error.h"
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,22 +31,18 @@ const char *const ng_feature_names[NG_FEATURE_COUNT] = {
 #undef X
 };
 
-#define BIT(name) (1u << NG_FEATURE_##name)
-#define NEEDS_V3 (BIT(avx2) | BIT(fma) | BIT(f16c))
-#define NEEDS_V4                                                                                   \
-    (NEEDS_V3 | BIT(avx512f) | BIT(avx512bw) | BIT(avx512cd) | BIT(avx512dq) | BIT(avx512vl))
-#define NEEDS_BF16 (NEEDS_V4 | BIT(avx512bf16) | BIT(avx512vbmi))
 #define X86_TRIPLE "x86_64-unknown-linux-gnu"
 #define ARM_TRIPLE "aarch64-unknown-linux-gnu"
 
 /* In the order of the struct: see cpu.h. */
 const ng_isa ng_isas[] = {
     {"x86-64", NG_X86_64, 0, 0, 0, false, true, false, "x86-64", "", X86_TRIPLE},
-    {"x86-64-v3", NG_X86_64, NEEDS_V3, 256, 4, false, true, true, "x86-64-v3", "", X86_TRIPLE},
-    {"x86-64-v4", NG_X86_64, NEEDS_V4, 512, 1, false, true, true, "x86-64-v4", "", X86_TRIPLE},
-    {"x86-64-v4+bf16", NG_X86_64, NEEDS_BF16, 512, 1, true, true, true, "x86-64-v4",
+    {"x86-64-v3", NG_X86_64, NG_NEEDS_V3, 256, 4, false, true, true, "x86-64-v3", "", X86_TRIPLE},
+    {"x86-64-v4", NG_X86_64, NG_NEEDS_V4, 512, 1, false, true, true, "x86-64-v4", "", X86_TRIPLE},
+    {"x86-64-v4+bf16", NG_X86_64, NG_NEEDS_BF16, 512, 1, true, true, true, "x86-64-v4",
      "+avx512bf16,+avx512vbmi", X86_TRIPLE},
-    {"aarch64", NG_AARCH64, BIT(neon), 128, 0, false, false, true, "generic", "+neon", ARM_TRIPLE},
+    {"aarch64", NG_AARCH64, NG_BIT(neon), 128, 0, false, false, true, "generic", "+neon",
+     ARM_TRIPLE},
 };
 const ng_isa ng_isa_spelled_out = {"x86-64", NG_X86_64, 0,        128, 0,         false,
                                    true,     false,     "x86-64", "",  X86_TRIPLE};
@@ -59,51 +54,10 @@ static const struct {
     ng_interp_fn run;
 } interps[] = {
 #if defined(__x86_64__)
-    {NEEDS_V4, ng_interp_v4},
-    {NEEDS_V3, ng_interp_v3},
+    {NG_NEEDS_V4, ng_interp_v4},
+    {NG_NEEDS_V3, ng_interp_v3},
 #endif
     {0, ng_interp_baseline},
-};
-
-/* Models of x86 processors: what the first and the last of that number could do, as levels. Says
- * when a model number and the features beside it do not go together. */
-static const struct {
-    const char *vendor;
-    int family, first, last;
-    const char *name, *least, *most;
-} models[] = {
-    {"GenuineIntel", 6, 60, 60, "Haswell", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 61, 61, "Broadwell", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 63, 63, "Haswell server", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 69, 71, "Haswell or Broadwell", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 78, 78, "Skylake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 79, 79, "Broadwell server", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 85, 85, "Skylake to Cooper Lake server", "x86-64-v4", "x86-64-v4+bf16"},
-    {"GenuineIntel", 6, 86, 86, "Broadwell server", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 94, 94, "Skylake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 106, 108, "Ice Lake server", "x86-64-v4", "x86-64-v4"},
-    {"GenuineIntel", 6, 125, 126, "Ice Lake", "x86-64-v4", "x86-64-v4"},
-    {"GenuineIntel", 6, 140, 141, "Tiger Lake", "x86-64-v4", "x86-64-v4"},
-    {"GenuineIntel", 6, 142, 142, "Kaby Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 143, 143, "Sapphire Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"GenuineIntel", 6, 151, 154, "Alder Lake", "x86-64-v3", "x86-64-v4+bf16"},
-    {"GenuineIntel", 6, 158, 158, "Kaby or Coffee Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 165, 166, "Comet Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 167, 167, "Rocket Lake", "x86-64-v4", "x86-64-v4"},
-    {"GenuineIntel", 6, 170, 172, "Meteor Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 173, 174, "Granite Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"GenuineIntel", 6, 175, 175, "Sierra Forest", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 183, 191, "Raptor or Lunar Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 197, 198, "Arrow Lake", "x86-64-v3", "x86-64-v3"},
-    {"GenuineIntel", 6, 207, 207, "Emerald Rapids", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"AuthenticAMD", 23, 0, 255, "Zen to Zen 2", "x86-64-v3", "x86-64-v3"},
-    {"HygonGenuine", 24, 0, 255, "Dhyana", "x86-64-v3", "x86-64-v3"},
-    {"AuthenticAMD", 25, 0, 15, "Zen 3", "x86-64-v3", "x86-64-v3"},
-    {"AuthenticAMD", 25, 16, 31, "Zen 4", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"AuthenticAMD", 25, 32, 95, "Zen 3", "x86-64-v3", "x86-64-v3"},
-    {"AuthenticAMD", 25, 96, 127, "Zen 4", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"AuthenticAMD", 25, 160, 175, "Zen 4c", "x86-64-v4+bf16", "x86-64-v4+bf16"},
-    {"AuthenticAMD", 26, 0, 255, "Zen 5", "x86-64-v4+bf16", "x86-64-v4+bf16"},
 };
 
 /* ---- levels ---- */
@@ -129,23 +83,9 @@ static void choose(ng_cpu *cpu) {
 
 /* ---- detection ---- */
 
-typedef enum level { L1D, L2, L3, LEVELS } level;
-
-/* What was found on the way and is worth a word to people; no part of the machine's key. */
-typedef struct facts {
-    bool hypervisor;
-    bool avx_disabled, avx512_disabled; /* claimed by CPUID, not saved by the system */
-    bool companions_missing;            /* AVX2 without the rest of x86-64-v3 */
-    bool from_system[LEVELS];           /* the processor did not tell this cache's size */
-    bool guessed[LEVELS];               /* nor did the system */
-    size_t size[LEVELS];
-    int online; /* cores */
-} facts;
-
-/* Sizes that no core of these architectures has are lies of a hypervisor or an emulator. */
-static bool plausible(level l, size_t bytes) {
-    static const size_t least[LEVELS] = {8u << 10, 64u << 10, 256u << 10};
-    static const size_t most[LEVELS] = {1u << 20, 256u << 20, (size_t)4 << 30};
+bool ng_cache_plausible(ng_cache l, size_t bytes) {
+    static const size_t least[NG_CACHE_LEVELS] = {8u << 10, 64u << 10, 256u << 10};
+    static const size_t most[NG_CACHE_LEVELS] = {1u << 20, 256u << 20, (size_t)4 << 30};
     return bytes >= least[l] && bytes <= most[l];
 }
 
@@ -158,7 +98,7 @@ static bool read_line(const char *path, char *line, int size) {
 }
 
 /* Sizes as /sys tells them, of the core this runs on. */
-static void system_caches(size_t size[LEVELS]) {
+static void system_caches(size_t size[NG_CACHE_LEVELS]) {
     int core = sched_getcpu();
     for (int i = 0; i < 8; i++) {
         char path[128], line[64];
@@ -169,7 +109,8 @@ static void system_caches(size_t size[LEVELS]) {
         if (!read_line(path, line, sizeof line)) return;
         long l = strtol(line, NULL, 10);
         snprintf(leaf, 16, "type");
-        if (l < 1 || l > LEVELS || !read_line(path, line, sizeof line) || line[0] == 'I') continue;
+        if (l < 1 || l > NG_CACHE_LEVELS || !read_line(path, line, sizeof line) || line[0] == 'I')
+            continue;
         snprintf(leaf, 16, "size");
         if (!read_line(path, line, sizeof line)) continue;
         char *unit;
@@ -180,26 +121,28 @@ static void system_caches(size_t size[LEVELS]) {
 
 /* Fills in what the processor left out: from the system, else common sizes. A missing L3 is no
  * trouble: then the L2 is the last level. */
-static void complete_caches(ng_cpu *cpu, facts *f) {
-    static const size_t common[LEVELS] = {32u << 10, 1u << 20, 8u << 20};
-    size_t told[LEVELS] = {0};
+static void complete_caches(ng_cpu *cpu, ng_cpu_facts *f) {
+    static const size_t common[NG_CACHE_LEVELS] = {32u << 10, 1u << 20, 8u << 20};
+    size_t told[NG_CACHE_LEVELS] = {0};
     bool nothing = true;
-    if (!plausible(L1D, f->size[L1D]) || !plausible(L2, f->size[L2]) || f->size[L3] == 0)
+    if (!ng_cache_plausible(NG_CACHE_L1D, f->size[NG_CACHE_L1D]) ||
+        !ng_cache_plausible(NG_CACHE_L2, f->size[NG_CACHE_L2]) || f->size[NG_CACHE_L3] == 0)
         system_caches(told);
-    for (level l = L1D; l < LEVELS; l++) {
-        if (plausible(l, f->size[l])) nothing = false;
-        if (plausible(l, f->size[l]) || (l == L3 && !nothing && told[l] == 0)) continue;
-        f->from_system[l] = plausible(l, told[l]);
+    for (ng_cache l = NG_CACHE_L1D; l < NG_CACHE_LEVELS; l++) {
+        if (ng_cache_plausible(l, f->size[l])) nothing = false;
+        if (ng_cache_plausible(l, f->size[l]) || (l == NG_CACHE_L3 && !nothing && told[l] == 0))
+            continue;
+        f->from_system[l] = ng_cache_plausible(l, told[l]);
         f->guessed[l] = !f->from_system[l];
         f->size[l] = f->from_system[l] ? told[l] : common[l];
         if (f->from_system[l]) nothing = false;
     }
-    cpu->l1d = f->size[L1D];
-    cpu->l2 = f->size[L2] > cpu->l1d ? f->size[L2] : cpu->l1d;
-    cpu->llc = f->size[L3] > cpu->l2 ? f->size[L3] : cpu->l2;
+    cpu->l1d = f->size[NG_CACHE_L1D];
+    cpu->l2 = f->size[NG_CACHE_L2] > cpu->l1d ? f->size[NG_CACHE_L2] : cpu->l1d;
+    cpu->llc = f->size[NG_CACHE_L3] > cpu->l2 ? f->size[NG_CACHE_L3] : cpu->l2;
 }
 
-static void count_cores(ng_cpu *cpu, facts *f) {
+static void count_cores(ng_cpu *cpu, ng_cpu_facts *f) {
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     f->online = online > 0 ? (int)online : 1;
     cpu->cores = f->online;
@@ -223,11 +166,11 @@ static const struct {
     ng_x86_word word;
     int bit;
 } x86_bits[] = {
-    {BIT(fma), NG_X86_1C, 12},        {BIT(f16c), NG_X86_1C, 29},
-    {BIT(avx2), NG_X86_7B, 5},        {BIT(avx512f), NG_X86_7B, 16},
-    {BIT(avx512dq), NG_X86_7B, 17},   {BIT(avx512cd), NG_X86_7B, 28},
-    {BIT(avx512bw), NG_X86_7B, 30},   {BIT(avx512vl), NG_X86_7B, 31},
-    {BIT(avx512bf16), NG_X86_71A, 5}, {BIT(avx512vbmi), NG_X86_7C, 1},
+    {NG_BIT(fma), NG_X86_1C, 12},        {NG_BIT(f16c), NG_X86_1C, 29},
+    {NG_BIT(avx2), NG_X86_7B, 5},        {NG_BIT(avx512f), NG_X86_7B, 16},
+    {NG_BIT(avx512dq), NG_X86_7B, 17},   {NG_BIT(avx512cd), NG_X86_7B, 28},
+    {NG_BIT(avx512bw), NG_X86_7B, 30},   {NG_BIT(avx512vl), NG_X86_7B, 31},
+    {NG_BIT(avx512bf16), NG_X86_71A, 5}, {NG_BIT(avx512vbmi), NG_X86_7C, 1},
 };
 enum { X86_BITS = sizeof x86_bits / sizeof x86_bits[0] };
 
@@ -239,7 +182,7 @@ void ng_x86_needs(uint32_t features, uint32_t need[NG_X86_WORDS]) {
     need[NG_X86_1C] |= COMPANIONS_1 | OSXSAVE;
     need[NG_X86_7B] |= COMPANIONS_7;
     need[NG_X86_EXTENDED_C] |= LZCNT;
-    need[NG_X86_XCR0] |= features & ~NEEDS_V3 ? SAVES_AVX512 : SAVES_AVX;
+    need[NG_X86_XCR0] |= features & ~NG_NEEDS_V3 ? SAVES_AVX512 : SAVES_AVX;
 }
 
 #if defined(__x86_64__)
@@ -262,16 +205,17 @@ static uint32_t xcr0(void) {
     return low;
 }
 
-static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf extended, facts *f) {
+static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf extended,
+                                ng_cpu_facts *f) {
     const uint32_t word[NG_X86_WORDS] = {one.c, seven.b, seven.c, seven_one.a, extended.c, 0};
     uint32_t has = 0, saved = one.c & OSXSAVE ? xcr0() : 0;
     for (int i = 0; i < X86_BITS; i++)
         if (word[x86_bits[i].word] >> x86_bits[i].bit & 1u) has |= x86_bits[i].feature;
-    uint32_t v3 = has & NEEDS_V3, v4 = has & ~NEEDS_V3;
+    uint32_t v3 = has & NG_NEEDS_V3, v4 = has & ~NG_NEEDS_V3;
     bool companions = (one.c & COMPANIONS_1) == COMPANIONS_1 &&
                       (seven.b & COMPANIONS_7) == COMPANIONS_7 && (extended.c & LZCNT);
     bool avx = (saved & SAVES_AVX) == SAVES_AVX, avx512 = (saved & SAVES_AVX512) == SAVES_AVX512;
-    f->companions_missing = (v3 & BIT(avx2)) && !companions;
+    f->companions_missing = (v3 & NG_BIT(avx2)) && !companions;
     f->avx_disabled = v3 && !avx;
     f->avx512_disabled = v4 && !avx512;
     if (!avx || !companions) return 0;
@@ -279,12 +223,12 @@ static uint32_t detect_features(leaf one, leaf seven, leaf seven_one, leaf exten
 }
 
 /* Leaf 4 of Intel and 0x8000001D of AMD have one form. */
-static void processor_caches(uint32_t max, uint32_t number, size_t size[LEVELS]) {
+static void processor_caches(uint32_t max, uint32_t number, size_t size[NG_CACHE_LEVELS]) {
     for (uint32_t sub = 0; sub < 8; sub++) {
         leaf l = cpuid(max, number, sub);
         uint32_t type = l.a & 31u, depth = l.a >> 5 & 7u;
         if (type == 0) return;
-        if (type == 2 || depth < 1 || depth > LEVELS) continue; /* instructions */
+        if (type == 2 || depth < 1 || depth > NG_CACHE_LEVELS) continue; /* instructions */
         size[depth - 1] = (size_t)((l.b >> 22) + 1) * ((l.b >> 12 & 1023u) + 1) *
                           ((l.b & 4095u) + 1) * ((size_t)l.c + 1);
     }
@@ -306,7 +250,7 @@ static void name_model(ng_cpu *cpu, leaf zero, leaf one, uint32_t max_extended) 
     }
 }
 
-static void detect(ng_cpu *cpu, facts *f) {
+static void detect(ng_cpu *cpu, ng_cpu_facts *f) {
     cpu->arch = NG_X86_64;
     leaf zero = cpuid(0, 0, 0), one = cpuid(zero.a, 1, 0), seven = cpuid(zero.a, 7, 0);
     leaf seven_one = seven.a >= 1 ? cpuid(zero.a, 7, 1) : (leaf){0};
@@ -335,11 +279,11 @@ static void name_model(ng_cpu *cpu, uint64_t midr) {
              (unsigned)cpu->model);
 }
 
-static void detect(ng_cpu *cpu, facts *f) {
+static void detect(ng_cpu *cpu, ng_cpu_facts *f) {
     unsigned long caps = getauxval(AT_HWCAP);
     uint64_t midr = 0;
     cpu->arch = NG_AARCH64;
-    cpu->detected = caps & HWCAP_NEON ? BIT(neon) : 0;
+    cpu->detected = caps & HWCAP_NEON ? NG_BIT(neon) : 0;
     if (caps & HWCAP_IDREGS) __asm__ volatile("mrs %0, midr_el1" : "=r"(midr));
     name_model(cpu, midr);
     system_caches(f->size); /* nothing but the system tells them here */
@@ -350,9 +294,8 @@ static void detect(ng_cpu *cpu, facts *f) {
 /* ---- the host ---- */
 
 static ng_cpu host;
-static facts host_facts;
+static ng_cpu_facts host_facts;
 static char host_cap[64];
-static bool cap_is_wrong;
 static pthread_once_t host_once = PTHREAD_ONCE_INIT;
 
 static void apply_cap(ng_cpu *cpu) {
@@ -362,8 +305,8 @@ static void apply_cap(ng_cpu *cpu) {
     snprintf(host_cap, sizeof host_cap, "%s", cap);
     cpu->cap = host_cap;
     const ng_isa *isa = ng_isa_find(cap);
-    cap_is_wrong = !isa || isa->arch != cpu->arch;
-    if (!cap_is_wrong) cpu->features &= isa->required;
+    host_facts.wrong_cap = !isa || isa->arch != cpu->arch;
+    if (!host_facts.wrong_cap) cpu->features &= isa->required;
 }
 
 static void detect_host(void) {
@@ -390,8 +333,10 @@ static normgen_status wrong_cap(void) {
 normgen_status ng_cpu_host(const ng_cpu **cpu) {
     pthread_once(&host_once, detect_host);
     *cpu = &host;
-    return cap_is_wrong ? wrong_cap() : NORMGEN_OK;
+    return host_facts.wrong_cap ? wrong_cap() : NORMGEN_OK;
 }
+
+const ng_cpu_facts *ng_cpu_facts_of(const ng_cpu *cpu) { return cpu == &host ? &host_facts : NULL; }
 
 /* ---- text ---- */
 
@@ -409,116 +354,4 @@ void ng_cpu_machine_text(const ng_cpu *cpu, char *text) {
     snprintf(text, NG_MACHINE_TEXT, "%s %s/%d/%d/%d isa=%s l1d=%s l2=%s llc=%s",
              cpu->arch == NG_X86_64 ? "x86_64" : "aarch64", cpu->vendor, cpu->family, cpu->model,
              cpu->stepping, cpu->isa->name, l1d, l2, llc);
-}
-
-/* ---- oddities ---- */
-
-typedef struct report {
-    void (*found)(void *ctx, const char *sentence);
-    void *ctx;
-} report;
-
-static void tell(const report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void tell(const report *r, const char *format, ...) {
-    char text[320];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
-    r->found(r->ctx, text);
-}
-
-static void odd_features(const ng_cpu *cpu, const report *r) {
-    uint32_t v4 = NEEDS_V4 & ~NEEDS_V3, has = cpu->detected & v4;
-    if ((cpu->detected & BIT(avx512bf16)) && !(cpu->detected & BIT(avx512vl)))
-        tell(r,
-             "The processor claims avx512bf16 without avx512vl: bf16 instructions are not used.");
-    if (has && has != v4)
-        tell(r, "The processor claims only a part of AVX-512 (f, bw, cd, dq, vl belong together): "
-                "AVX-512 is not used.");
-    if (has && (cpu->detected & NEEDS_V3) != NEEDS_V3)
-        tell(r, "The processor claims AVX-512 without avx2, fma and f16c: none of it is used.");
-    if (cpu->arch == NG_AARCH64 && !(cpu->detected & BIT(neon)))
-        tell(r, "The system does not report NEON, which every aarch64 processor has.");
-}
-
-static void odd_model(const ng_cpu *cpu, const report *r) {
-    if (cpu->arch != NG_X86_64) return;
-    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        if (strcmp(models[i].vendor, cpu->vendor) != 0 || models[i].family != cpu->family ||
-            cpu->model < models[i].first || cpu->model > models[i].last)
-            continue;
-        uint32_t least = ng_isa_find(models[i].least)->required;
-        uint32_t most = ng_isa_find(models[i].most)->required;
-        if (cpu->detected & (NEEDS_V4 | BIT(avx512bf16)) & ~most) /* avx512vbmi tells no level */
-            tell(r,
-                 "The model number is that of %s, but the features are newer (%s at most): a "
-                 "hypervisor masks the model. Decisions follow the features.",
-                 models[i].name, models[i].most);
-        if (least & ~cpu->detected)
-            tell(r,
-                 "The model number is that of %s, which has %s, but not all of it is offered: a "
-                 "hypervisor, the firmware or the system hides it.",
-                 models[i].name, models[i].least);
-        return;
-    }
-    tell(r,
-         "Model %s/%d/%d is not known to this version: decisions follow its features, and tuning "
-         "pays more than usual.",
-         cpu->vendor, cpu->family, cpu->model);
-}
-
-static void odd_caches(const ng_cpu *cpu, const report *r) {
-    static const char *const names[LEVELS] = {"L1 data", "L2", "L3"};
-    size_t size[LEVELS] = {cpu->l1d, cpu->l2, cpu->llc};
-    for (level l = L1D; l < LEVELS; l++)
-        if (!plausible(l, size[l]))
-            tell(r,
-                 "The %s cache is said to have %zu bytes, which is not plausible: regimes may be "
-                 "wrong.",
-                 names[l], size[l]);
-    if (cpu->l2 < cpu->l1d || cpu->llc < cpu->l2)
-        tell(r, "Cache sizes do not grow from level to level: regimes may be wrong.");
-    if (cpu->llc == cpu->l2)
-        tell(r, "No cache beyond the L2 was found: the regime llc does not exist here.");
-}
-
-/* What only detection knows. */
-static void odd_detection(const facts *f, const report *r) {
-    static const char *const names[LEVELS] = {"L1 data", "L2", "L3"};
-    if (f->hypervisor)
-        tell(r, "This is a virtual machine: model, cache sizes and the share of the last-level "
-                "cache may not be what they seem.");
-    if (f->avx_disabled)
-        tell(r, "The processor has AVX but the system does not save its registers (XCR0): only the "
-                "interpreter can run.");
-    else if (f->avx512_disabled)
-        tell(r, "The processor has AVX-512 but the system does not save its registers (XCR0): "
-                "AVX-512 is not used.");
-    if (f->companions_missing)
-        tell(r, "The processor claims AVX2 without the rest of x86-64-v3 (BMI, LZCNT, MOVBE …): "
-                "only the interpreter can run.");
-    for (level l = L1D; l < LEVELS; l++) {
-        if (f->from_system[l])
-            tell(r, "The processor does not tell its %s cache; /sys says %zuK.", names[l],
-                 f->size[l] >> 10);
-        if (f->guessed[l])
-            tell(r, "The size of the %s cache is unknown; %zuK is assumed.", names[l],
-                 f->size[l] >> 10);
-    }
-}
-
-void ng_cpu_oddities(const ng_cpu *cpu, void (*found)(void *ctx, const char *sentence), void *ctx) {
-    report r = {found, ctx};
-    if (cpu == &host) odd_detection(&host_facts, &r);
-    odd_features(cpu, &r);
-    odd_model(cpu, &r);
-    odd_caches(cpu, &r);
-    if (cpu == &host && cpu->cores < host_facts.online)
-        tell(&r, "This process may run on %d of the %d cores that are online.", cpu->cores,
-             host_facts.online);
-    if (cpu == &host && cap_is_wrong)
-        tell(&r, "NORMGEN_ISA=%s names no level and caps nothing.", cpu->cap);
-    else if (cpu->cap)
-        tell(&r, "NORMGEN_ISA=%s caps the instructions that are used.", cpu->cap);
 }

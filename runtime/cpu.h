@@ -82,7 +82,7 @@ bool ng_cpu_runs(const ng_cpu *cpu, const ng_isa *isa);
 /* The machine's key in the store: architecture, vendor/family/model/stepping, level, caches. */
 #define NG_MACHINE_TEXT 192
 void ng_cpu_machine_text(const ng_cpu *cpu, char *text);
-/* Calls found(ctx, sentence) for all that looks wrong with what was detected. */
+/* Calls found(ctx, sentence) for all that looks wrong with what was detected (oddities.c). */
 void ng_cpu_oddities(const ng_cpu *cpu, void (*found)(void *ctx, const char *sentence), void *ctx);
 
 #endif
