@@ -90,20 +90,24 @@ static ng_v convert_vector(const ng_lower *l, const char *name, ng_v v) {
     return ng_intrinsic(g, name, NULL, 0, args, l->s->vec == 512 ? 4 : 1);
 }
 
-/* i1: whether any element of n vectors, a power of two, is the lowest integer of its size. */
-static ng_v any_lowest(const ng_build *g, const ng_v *v, unsigned n) {
+/* The lowest elements of n vectors, a power of two. */
+static ng_v least_of(const ng_build *g, const ng_v *v, unsigned n) {
     ng_v least[MAX_SLICE];
     ng_t t = LLVMTypeOf(v[0]);
-    unsigned bits = LLVMGetIntTypeWidth(LLVMGetElementType(t));
     for (unsigned i = 0; i < n; i++) least[i] = v[i];
     for (unsigned half = n / 2; half; half /= 2)
         for (unsigned i = 0; i < half; i++) {
             ng_v args[2] = {least[i], least[i + half]};
             least[i] = ng_intrinsic(g, "llvm.smin", &t, 1, args, 2);
         }
-    ng_v v_is = LLVMBuildICmp(g->b, LLVMIntEQ, least[0], ng_int_const(t, 1ull << (bits - 1)), "");
-    ng_t t_mask = LLVMIntTypeInContext(g->context, size_of(v_is));
-    v_is = ng_bitcast(g, v_is, t_mask);
+    return least[0];
+}
+
+ng_v ng_any_lowest(const ng_build *g, ng_v v) {
+    unsigned bits = LLVMGetIntTypeWidth(LLVMGetElementType(LLVMTypeOf(v)));
+    ng_t t_mask = LLVMIntTypeInContext(g->context, size_of(v));
+    ng_v v_lowest = ng_int_const(LLVMTypeOf(v), 1ull << (bits - 1));
+    ng_v v_is = ng_bitcast(g, LLVMBuildICmp(g->b, LLVMIntEQ, v, v_lowest, ""), t_mask);
     return LLVMBuildICmp(g->b, LLVMIntNE, v_is, LLVMConstNull(t_mask), "");
 }
 
@@ -125,18 +129,23 @@ static ng_v bytes_of(const ng_lower *l, const integer *f, ng_v *v, unsigned n, b
 }
 
 /* By x86's instructions: only where they made the lowest integer of something, all is converted
- * again with care. Words are looked at rather than what they were packed of: they are half as many,
- * and of what saturates to their lowest value the careful conversion makes the same. */
+ * again with care, here or by whoever takes doubts. Words are looked at rather than what they were
+ * packed of: they are half as many, and of what saturates to their lowest value the careful
+ * conversion makes the same. */
 static ng_v by_instruction(const ng_lower *l, const integer *f, const char *name, ng_v v) {
     const ng_build *g = &l->g;
     unsigned n = size_of(v) / (unsigned)l->vector;
     ng_v in[MAX_SLICE], out[MAX_SLICE], tamed[MAX_SLICE], again[MAX_SLICE];
     for (unsigned i = 0; i < n; i++)
         in[i] = ng_subvector(g, v, i * (unsigned)l->vector, (unsigned)l->vector);
+    for (unsigned i = 0; i < n && l->careful; i++) in[i] = tame(l, f, in[i]);
     unsigned n_out = convert(l, name, in, n, out);
+    ng_v v_least = least_of(g, out, n_out);
+    if (l->doubts) ng_doubt(l, v_least);
+    if (l->doubts || l->careful) return bytes_of(l, f, out, n_out, packs(l, n));
     LLVMBasicBlockRef b_here = ng_block_here(g), b_rare = ng_block_new(g, "rare"),
                       b_go = ng_block_new(g, "usual");
-    ng_branch_rarely(g, any_lowest(g, out, n_out), b_rare, b_go);
+    ng_branch_rarely(g, ng_any_lowest(g, v_least), b_rare, b_go);
     ng_block_start(g, b_rare);
     for (unsigned i = 0; i < n; i++) tamed[i] = tame(l, f, in[i]);
     convert(l, name, tamed, n, again);

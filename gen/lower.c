@@ -45,6 +45,7 @@ static void reserve_stack(ng_lower *l) {
     for (int i = 0; i < p->ops; i++)
         if (ng_schedule_once(p, l->s, i))
             l->once[i] = ng_stack_vectors(l, (uint64_t)(p->hidden / l->vector + 1));
+    if (ng_by_range(l) && ng_has_groups(l)) l->spread = ng_stack_vectors(l, 1);
     if (l->s->visit == NG_VISIT_STRIPS) ng_strip_reserve(l);
     if (l->s->visit == NG_VISIT_TILES)
         l->between = ng_stack_vectors(l, (uint64_t)(l->s->block * p->ops / l->vector + 1));
@@ -332,6 +333,7 @@ static void start_types(ng_lower *l) {
     ng_program_demand(l->p, l->s->keep, l->passes);
     ng_groups_find(l);
     find_alike(l);
+    l->hurries = ng_hurries(l);
     for (int j = 0; j < l->p->keeps; j++) l->unrolled = l->unrolled || l->s->keep[j] == NG_REGS;
     if (l->limit) l->unrolled = false;
 }
@@ -358,7 +360,7 @@ bool ng_lower_function(ng_lower *l, const char *symbol) {
     start_types(l);
     /* Several passes may be at a slice together; a value may have its memory form beside it. */
     l->pool =
-        calloc((size_t)(2 * NG_MAX_TOGETHER * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
+        calloc((size_t)(3 * NG_MAX_TOGETHER * l->p->ops * l->s->block * l->slice), sizeof *l->pool);
     l->given = calloc((size_t)(l->p->ops * l->slice), sizeof *l->given);
     l->flying = ng_flight_new();
     bool ok = l->pool && l->given && l->flying && reserve_registers(l, &rows);

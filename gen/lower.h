@@ -5,6 +5,7 @@
  *   strips.c   short rows in strips that share their folds
  *   sweep.c    one or two passes over the elements of a block: loops, segments, remainders
  *   ahead.c    a pass whose elements wait for their group, one slice ahead
+ *   haste.c    maxima of groups that overlook NaN, until an integer shows it
  *   early.c    passes that divide, their divisors a slice ahead
  *   values.c   the value of an operation for a slice of elements, or for the rows of a block
  *   once.c     values that all rows share, computed before the first one
@@ -49,6 +50,10 @@ typedef struct ng_lower {
     uint16_t passes[NG_MAX_OPS]; /* in which passes an operation is computed under this schedule */
     uint8_t group[NG_MAX_OPS];   /* neighbours that have one elem value: 1, or a group */
     bool alike[NG_MAX_OPS];      /* the same for all rows of a block, and computed once */
+    bool hurries;                /* see haste.c */
+    int works;                   /* passes in the sweep at hand */
+    bool careful;                /* nothing is left to doubts */
+    struct ng_doubts *doubts;    /* where conversions to integers tell of theirs, or NULL */
     bool unrolled;               /* no loops over elements: some value is kept in registers */
     ng_v v_args, v_first, v_last, v_per_outer;
     ng_v base[NORMGEN_MAX_STREAMS], inner[NORMGEN_MAX_STREAMS], outer[NORMGEN_MAX_STREAMS];
@@ -62,6 +67,7 @@ typedef struct ng_lower {
     ng_v v_turns;              /* two halves in turns */
     ng_v between;              /* stack array: scalars of each row of a block or strip */
     ng_v sums;                 /* stack array: what is left of the sums of each row of a strip */
+    ng_v spread;               /* stack array: values of the groups of a slice; or NULL */
     ng_v *given;               /* room for values that are the same for all rows of a strip */
     ng_v counter;              /* stack array for the binary counter of segment sums */
     ng_v *pool;                /* room for the values of the slices at hand */
@@ -153,6 +159,10 @@ typedef struct ng_values {
     ng_v *memo[NG_MAX_OPS][MAX_BLOCK];   /* slice.vectors each, in the lowering's pool */
     ng_v *packed[NG_MAX_OPS][MAX_BLOCK]; /* memory forms of ROUND, each at its first vector */
     ng_v group[NG_MAX_OPS][MAX_BLOCK];   /* one element for each group of the slice: see spans.c */
+    bool haste;                          /* see haste.c */
+    bool afresh;                         /* nothing comes from a scratch */
+    bool forming;                        /* what is stored takes its memory form, no more */
+    ng_v *formed[NG_MAX_OPS];            /* such forms of a store, each at its first vector */
 } ng_values;
 void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice slice);
 /* Elem value of operation i for a row of the block: an array of slice.vectors vectors. Evaluated
@@ -174,12 +184,28 @@ ng_v ng_scalar(ng_lower *l, ng_rows *rows, int i);
  */
 void ng_evaluate_stores(ng_values *e, int row);
 void ng_store_slice(ng_values *e, int row);
+/* The two halves of the latter: memory forms of what becomes integers; all stores. */
+void ng_form_integers(ng_values *e, int row);
+void ng_store_values(ng_values *e, int row);
 /* Whether a pass stores elements into a stream. */
 bool ng_writes(const ng_lower *l, int pass, int stream);
 void ng_store_scalars(ng_lower *l, ng_rows *rows);
 /* Address of the slice's vector k in a stream's row. */
 ng_v ng_element_address(ng_lower *l, const ng_rows *rows, int stream, int row,
                         const ng_slice *slice, int k);
+
+/* haste.c */
+typedef struct ng_doubts {
+    ng_v v_least[2]; /* lowest elements, by type: words and integers of 32 bits */
+    unsigned n;
+} ng_doubts;
+/* Whether the program's maxima of groups may overlook NaN; in a slice of a pass. */
+bool ng_hurries(const ng_lower *l);
+bool ng_in_haste(const ng_lower *l, const ng_work *work, const ng_slice *slice);
+/* Integers of which the lowest of their type is in doubt. */
+void ng_doubt(const ng_lower *l, ng_v v_integers);
+/* ng_store_slice in haste. */
+void ng_store_in_haste(ng_values *e, int row);
 
 /* early.c: of slice=ahead. What goes around a loop over slices, of up to NG_MAX_TOGETHER works. */
 typedef struct ng_early {
@@ -209,6 +235,8 @@ void ng_groups_find(ng_lower *l);
 bool ng_spans(const ng_lower *l, int i);
 /* Values of such an operation for a row. */
 void ng_span_value(ng_values *e, int i, int row, ng_v *out);
+/* Whether any operation has one value for a group. */
+bool ng_has_groups(const ng_lower *l);
 /* Whether a pass computes such values; and those that it needs, of a slice. */
 bool ng_waits_for_groups(const ng_lower *l, const ng_work *work);
 void ng_evaluate_groups(ng_values *e, int row);
@@ -247,6 +275,10 @@ void ng_carry(ng_lower *l, ng_reductions *r, ng_v v_segment);
 void ng_finish(ng_lower *l, ng_reductions *r, const ng_work *work, int64_t segments, bool tail);
 /* a + b, or the maximum of bits. */
 ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b);
+/* The larger magnitude by one instruction, which overlooks a NaN beside a number; whether there is
+ * one. */
+bool ng_by_range(const ng_lower *l);
+ng_v ng_larger_magnitude(const ng_lower *l, ng_v v_a, ng_v v_b);
 /* Vectors of the counter: all sums of the pass that has most, at every level. */
 uint64_t ng_counter_vectors(const ng_lower *l);
 
@@ -284,6 +316,8 @@ ng_v ng_float_of_real(const ng_lower *l, ng_v v);
 ng_v ng_widen_integers(const ng_lower *l, int type, ng_v v_memory);
 ng_v ng_narrow_integers(const ng_lower *l, int type, ng_v v_real);
 ng_v ng_truncate_integers(const ng_lower *l, int type, ng_v v_real);
+/* i1: whether any element is the lowest integer of its size. */
+ng_v ng_any_lowest(const ng_build *g, ng_v v);
 ng_v ng_widen_minifloats(const ng_lower *l, int type, ng_v v_memory);
 ng_v ng_narrow_minifloats(const ng_lower *l, int type, ng_v v_real);
 

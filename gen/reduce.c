@@ -31,7 +31,7 @@ uint64_t ng_counter_vectors(const ng_lower *l) {
 
 /* Maxima of magnitudes by one instruction, which overlooks NaN: a mask remembers where there was
  * none. */
-static bool by_range(const ng_lower *l) {
+bool ng_by_range(const ng_lower *l) {
     return l->isa->arch == NG_X86_64 && l->s->vec == 512 && l->p->compute == NORMGEN_F32;
 }
 
@@ -54,7 +54,7 @@ void ng_reductions_find(ng_lower *l, const ng_work *work, int works, ng_reductio
     find(l, work, works, true, r);
     r->sums = r->total;
     find(l, work, works, false, r);
-    unsigned masks = by_range(l) ? (r->total - r->sums) / r->lane_vectors : 0;
+    unsigned masks = ng_by_range(l) ? (r->total - r->sums) / r->lane_vectors : 0;
     r->carried = r->total + masks;
 }
 
@@ -81,7 +81,7 @@ ng_v ng_combine(ng_lower *l, int code, ng_v v_a, ng_v v_b) {
     return ng_bitcast(&l->g, ng_intrinsic(&l->g, "llvm.umax", &t_bits, 1, args, 2), t);
 }
 
-static ng_v larger_magnitude(ng_lower *l, ng_v v_a, ng_v v_b) {
+ng_v ng_larger_magnitude(const ng_lower *l, ng_v v_a, ng_v v_b) {
     const ng_build *g = &l->g;
     enum { MAGNITUDES = 3, SIGN_CLEARED = 2 << 2, NO_EXCEPTION = 4 };
     ng_v args[6] = {v_a,
@@ -101,7 +101,7 @@ static ng_v add_vector(ng_values *e, const ng_op *op, ng_v v_acc, int k, int row
         ng_v args[3] = {v_a, ng_value(e, op->a[1], row)[k], v_acc};
         return ng_fma(l, args);
     }
-    if (by_range(l)) return larger_magnitude(l, v_acc, v_a);
+    if (ng_by_range(l)) return ng_larger_magnitude(l, v_acc, v_a);
     ng_v v_abs = ng_intrinsic(&l->g, "llvm.fabs", &l->t_vec, 1, &v_a, 1);
     return ng_combine(l, NG_AMAX, v_acc, v_abs);
 }
@@ -141,7 +141,7 @@ static void accumulate(ng_values *e, ng_reductions *r, const ng_work *work, int 
         }
         *lane = v_next;
     }
-    if (!adds(op) && by_range(l))
+    if (!adds(op) && ng_by_range(l))
         look_for_nan(e, op->a[0], row, &r->acc[mask_index(r, work, item, row)]);
 }
 
@@ -277,7 +277,7 @@ static void fold(ng_lower *l, ng_reductions *r, const ng_work *work, int item) {
     ng_v v[2 * MAX_BLOCK], *next = v;
     for (int row = 0; row < w->rows->n; row++) {
         ng_v *acc = r->acc + acc_index(r, work, item, row);
-        if (!adds(&l->p->op[r->item[item].op]) && by_range(l))
+        if (!adds(&l->p->op[r->item[item].op]) && ng_by_range(l))
             acc[0] = LLVMBuildSelect(l->g.b, r->acc[mask_index(r, work, item, row)], acc[0],
                                      ng_real_const(l->t_vec, (double)NAN), "");
         for (unsigned half = r->lane_vectors / 2; half >= of_row; half /= 2)

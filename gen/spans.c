@@ -39,6 +39,45 @@ static unsigned group_lanes(const ng_values *e, int64_t per) {
     return n;
 }
 
+/* Pieces of two vectors in turns, within each 128 bits: of their lower halves, or the upper ones.
+ */
+static ng_v in_turns(const ng_lower *l, ng_v v_a, ng_v v_b, int each, bool upper) {
+    int mask[MAX_VECTOR], lane = 16 / l->real_bytes, n = 0;
+    for (int from = upper ? lane / 2 : 0; n < l->vector; from += lane)
+        for (int i = 0; i < lane / 2; i += each) {
+            for (int k = 0; k < each; k++) mask[n++] = from + i + k;
+            for (int k = 0; k < each; k++) mask[n++] = l->vector + from + i + k;
+        }
+    return ng_shuffle(&l->g, v_a, v_b, mask, (unsigned)l->vector);
+}
+
+/* Of a vector whose every `have` elements are of as many groups, each group's maximum, in all
+ * elements of 128 bits. */
+static ng_v maxima_of_one(ng_lower *l, ng_v v, int have) {
+    int mask[MAX_VECTOR];
+    unsigned lane = 16u / (unsigned)l->real_bytes;
+    for (unsigned n = (unsigned)l->vector / 2; n >= lane; n /= 2)
+        v = ng_combine(l, NG_GAMAX, ng_subvector(&l->g, v, 0, n), ng_subvector(&l->g, v, n, n));
+    for (int far = (int)lane / 2; far >= have; far /= 2) {
+        for (int i = 0; i < (int)lane; i++) mask[i] = i ^ far;
+        ng_v v_far = ng_shuffle(&l->g, v, LLVMGetPoison(LLVMTypeOf(v)), mask, lane);
+        v = ng_combine(l, NG_GAMAX, v, v_far);
+    }
+    return v;
+}
+
+/* The maximum of each of n vectors, in order; there may be more elements behind them. In whatever
+ * order they are found, so by the cheapest shuffles, and never outside of vectors. */
+static ng_v fold_maxima(ng_lower *l, ng_v *v, int n) {
+    int have = 1, lane = 16 / l->real_bytes;
+    for (; n > 1 && have < lane; n /= 2, have *= 2)
+        for (int i = 0; i < n / 2; i++)
+            v[i] = ng_combine(l, NG_GAMAX, in_turns(l, v[2 * i], v[2 * i + 1], have, false),
+                              in_turns(l, v[2 * i], v[2 * i + 1], have, true));
+    for (int i = 0; i < n; i++) v[i] = maxima_of_one(l, v[i], have);
+    return ng_concat_all(&l->g, v, (unsigned)n);
+}
+
 static ng_v fold_groups(ng_values *e, const ng_op *op, int row) {
     ng_lower *l = e->l;
     const ng_v *v = ng_value(e, op->a[0], row);
@@ -50,14 +89,19 @@ static ng_v fold_groups(ng_values *e, const ng_op *op, int row) {
         if (i >= groups) fold[i] = fold[groups - 1]; /* any value will do */
         if (i >= groups) continue;
         memcpy(part, v + i * each, (size_t)each * sizeof *part);
-        for (int k = 0; k < each && op->code == NG_GAMAX; k++)
+        bool hasty = e->haste && op->code == NG_GAMAX && each > 1;
+        int left = hasty ? each / 2 : each;
+        for (int k = 0; hasty && k < left; k++)
+            part[k] = ng_larger_magnitude(l, part[k], part[k + left]);
+        for (int k = 0; !hasty && k < each && op->code == NG_GAMAX; k++)
             part[k] = ng_intrinsic(&l->g, "llvm.fabs", &l->t_vec, 1, &part[k], 1);
-        for (int half = each / 2; half; half /= 2)
+        for (int half = left / 2; half; half /= 2)
             for (int k = 0; k < half; k++)
                 part[k] = ng_combine(l, op->code, part[k], part[k + half]);
         fold[i] = part[0];
     }
-    return ng_subvector(&l->g, ng_fold(l, op->code, fold, n), 0, group_lanes(e, op->group));
+    ng_v v_all = op->code == NG_GAMAX ? fold_maxima(l, fold, n) : ng_fold(l, op->code, fold, n);
+    return ng_subvector(&l->g, v_all, 0, group_lanes(e, op->group));
 }
 
 /* One element for each group, of an operation whose value groups share. */
@@ -91,13 +135,32 @@ ng_v ng_group_values(ng_values *e, int i, int row, int64_t per) {
     return v_all;
 }
 
-/* One value of each group to all its elements. */
+/* One value of each group to all its elements. Where there are several groups they come by way of
+ * memory, from where a load spreads an element for nothing. */
 static void spread(ng_values *e, ng_v v, int group, ng_v *out) {
     ng_lower *l = e->l;
-    int each = group / l->vector;
-    for (int k = 0; k < e->slice.vectors; k++)
-        out[k] = k % each ? out[k - 1]
-                          : ng_broadcast(&l->g, v, (unsigned)(k / each), (unsigned)l->vector);
+    const ng_build *g = &l->g;
+    unsigned each = (unsigned)(group / l->vector), n = (unsigned)l->vector;
+    bool loads = l->spread && (unsigned)e->slice.vectors > each;
+    if (loads) ng_store(g, v, l->spread, (unsigned)l->real_bytes);
+    ng_v v_from = loads ? ng_opaque(g, l->spread) : NULL;
+    for (unsigned k = 0; k < (unsigned)e->slice.vectors; k++) {
+        if (k % each) {
+            out[k] = out[k - 1];
+        } else if (!loads) {
+            out[k] = ng_broadcast(g, v, k / each, n);
+        } else {
+            ng_v v_at = ng_offset(g, v_from, ng_i64(g, k / each * (unsigned)l->real_bytes));
+            v_at = ng_load(g, LLVMVectorType(l->t_real, 1), v_at, (unsigned)l->real_bytes);
+            out[k] = ng_broadcast(g, v_at, 0, n);
+        }
+    }
+}
+
+bool ng_has_groups(const ng_lower *l) {
+    for (int i = 0; i < l->p->ops; i++)
+        if (l->group[i] > 1) return true;
+    return false;
 }
 
 static bool is_group_value(const ng_lower *l, int i, int pass) {

@@ -269,6 +269,7 @@ void ng_sweep_shared(ng_lower *l) {
 void ng_sweep_tile(ng_lower *l, const ng_work *work, ng_v v_from, int64_t count) {
     ng_v early[EARLY];
     sweep w = {.l = l, .work = work, .works = 1, .r.acc = early};
+    l->works = 1;
     ng_prepare_scalars(l, work);
     run(&w, v_from, 0, count);
 }
@@ -277,6 +278,7 @@ void ng_sweep(ng_lower *l, const ng_work *work, int works) {
     ng_v acc[ACCUMULATORS + EARLY];
     sweep w = {.l = l, .work = work, .works = works};
     w.r.acc = acc;
+    l->works = works;
     if (!l->limit) {
         for (int i = 0; i < works; i++) ng_prepare_scalars(l, &work[i]);
         ng_reductions_find(l, work, works, &w.r);

@@ -118,6 +118,9 @@ void ng_values_begin(ng_values *e, ng_lower *l, const ng_work *work, ng_slice sl
     memset(e->memo, 0, sizeof e->memo[0] * (size_t)l->p->ops);
     memset(e->packed, 0, sizeof e->packed[0] * (size_t)l->p->ops);
     memset(e->group, 0, sizeof e->group[0] * (size_t)l->p->ops);
+    memset(e->formed, 0, sizeof e->formed[0] * (size_t)l->p->ops);
+    e->haste = ng_in_haste(l, work, &slice);
+    e->forming = e->afresh = false;
     e->l = l;
     e->work = work;
     e->slice = slice;
@@ -248,7 +251,7 @@ const ng_v *ng_value(ng_values *e, int i, int row) {
     if (out) return out;
     out = e->memo[i][at] = take(e);
     bool later = e->work->pass > ng_op_first_pass(op);
-    if (j >= 0 && later)
+    if (j >= 0 && later && !(e->afresh && e->l->s->keep[j] == NG_SCRATCH))
         recall(e, j, row, out);
     else if (e->l->once[i] && e->work->pass != NG_SHARED_PASS)
         ng_load_shared(e, i, out);
@@ -277,7 +280,8 @@ static void stream_vectors(ng_lower *l, ng_v v_memory, ng_v v_ptr) {
 
 /* The value's n vectors from k on as they stand in memory: rounded to that type already, or to be
  * narrowed now. */
-static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v, int k, int n) {
+static ng_v memory_form_now(ng_values *e, const ng_op *store, int row, const ng_v *v, int k,
+                            int n) {
     const ng_op *op = &e->l->p->op[store->a[0]];
     ng_v *packed = e->packed[store->a[0]][ng_row_of(e->l, store->a[0], row)];
     unsigned elements = (unsigned)(n * e->l->vector);
@@ -287,6 +291,14 @@ static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v
     if (op->code == NG_TRUNC && ng_type_is_integer(store->type)) /* converting truncates as well */
         return ng_truncate_group(e->l, store->type, ng_value(e, op->a[0], row) + k, (unsigned)n);
     return ng_narrow_group(e->l, store->type, v + k, (unsigned)n);
+}
+
+static ng_v memory_form(ng_values *e, const ng_op *store, int row, const ng_v *v, int k, int n) {
+    ng_v *formed = e->formed[store - e->l->p->op];
+    if (formed && !e->forming) return formed[k];
+    ng_v v_memory = memory_form_now(e, store, row, v, k, n);
+    if (formed) formed[k] = v_memory;
+    return v_memory;
 }
 
 /* Elements that follow one another in memory: whole vectors `from` to `to`, from a pointer on. */
@@ -299,6 +311,7 @@ static void store_whole(ng_values *e, const ng_op *op, int row, int from, int to
         n = group_at(k, to, ng_store_group(l, op->type));
         ng_v v_to = ng_offset(&l->g, v_ptr, ng_i64(&l->g, (int64_t)(k - from) * l->vector * bytes));
         ng_v v_memory = memory_form(e, op, row, v, k, n);
+        if (e->forming) continue;
         if (stream && n * l->vector * bytes * 8 >= l->s->vec)
             stream_vectors(l, v_memory, v_to);
         else
@@ -327,6 +340,23 @@ static ng_v field_address(ng_values *e, const ng_op *op, int row, int64_t block)
     return ng_offset(g, v_ptr, ng_i64(g, block * s->block_bytes + op->at));
 }
 
+/* Element i of a vector of which several follow: by way of an integer register, where taking an
+ * element apart is a shift and needs no shuffle. */
+static ng_v element_for_store(const ng_build *g, ng_v v, int64_t i, ng_v *word) {
+    ng_t t = LLVMTypeOf(v);
+    unsigned bits = LLVMGetIntTypeWidth(LLVMGetElementType(t)), each = 64 / bits;
+    if (each < 2 || LLVMGetVectorSize(t) % each)
+        return LLVMBuildExtractElement(g->b, v, ng_i32(g, (int32_t)i), "");
+    if (i % each == 0) {
+        ng_t t_words = LLVMVectorType(g->t_i64, LLVMGetVectorSize(t) / each);
+        v = ng_bitcast(g, v, t_words);
+        *word = LLVMBuildExtractElement(g->b, v, ng_i32(g, (int32_t)(i / each)), "");
+        *word = ng_opaque(g, *word);
+    }
+    v = LLVMBuildLShr(g->b, *word, ng_i64(g, i % each * bits), "");
+    return LLVMBuildTrunc(g->b, v, LLVMGetElementType(t), "");
+}
+
 /* One value of each group: side by side when the stream holds nothing else. */
 static void store_groups(ng_values *e, const ng_op *op, int row) {
     ng_lower *l = e->l;
@@ -334,7 +364,7 @@ static void store_groups(ng_values *e, const ng_op *op, int row) {
     const ng_stream *s = &l->p->stream[op->stream];
     unsigned bytes = ng_types[op->type].bytes;
     int64_t n = ng_slice_elements(l, &e->slice) / op->per, in_block = s->block / op->per;
-    ng_v v = ng_narrow(l, op->type, ng_group_values(e, op->a[0], row, op->per));
+    ng_v v = ng_narrow(l, op->type, ng_group_values(e, op->a[0], row, op->per)), v_word = NULL;
     if (s->block_bytes == in_block * bytes) {
         ng_v v_ptr = field_address(e, op, row, 0);
         if (n == LLVMGetVectorSize(LLVMTypeOf(v)))
@@ -346,7 +376,7 @@ static void store_groups(ng_values *e, const ng_op *op, int row) {
     for (int64_t i = 0; i < n; i++) {
         ng_v v_ptr =
             ng_offset(g, field_address(e, op, row, i / in_block), ng_i64(g, i % in_block * bytes));
-        ng_store(g, LLVMBuildExtractElement(g->b, v, ng_i32(g, (int32_t)i), ""), v_ptr, 1);
+        ng_store(g, element_for_store(g, v, i, &v_word), v_ptr, 1);
     }
 }
 
@@ -357,7 +387,7 @@ static void store_blocks(ng_values *e, const ng_op *op, int row, const ng_v *v) 
     for (int k = 0; k < e->slice.vectors; k += n) {
         n = group_at(k, e->slice.vectors, group < vectors ? vectors : group);
         ng_v v_memory = memory_form(e, op, row, v, k, n);
-        for (int i = 0; i < n / vectors; i++)
+        for (int i = 0; i < n / vectors && !e->forming; i++)
             ng_store(&e->l->g, ng_subvector(&e->l->g, v_memory, (unsigned)i * each, each),
                      field_address(e, op, row, k / vectors + i), 1);
     }
@@ -406,7 +436,26 @@ void ng_evaluate_stores(ng_values *e, int row) {
     }
 }
 
-void ng_store_slice(ng_values *e, int row) {
+void ng_form_integers(ng_values *e, int row) {
+    e->forming = true;
+    for (int i = 0; i < e->l->p->ops; i++) {
+        const ng_op *op = &e->l->p->op[i];
+        if (!stores_here(e, i) || op->per > 1 || !ng_type_is_integer(op->type)) continue;
+        e->formed[i] = take(e);
+        store_value(e, op, row);
+    }
+    e->forming = false;
+}
+
+void ng_store_values(ng_values *e, int row) {
     for (int i = 0; i < e->l->p->ops; i++)
         if (stores_here(e, i)) store_value(e, &e->l->p->op[i], row);
+    memset(e->formed, 0, sizeof e->formed[0] * (size_t)e->l->p->ops);
+}
+
+void ng_store_slice(ng_values *e, int row) {
+    if (e->haste)
+        ng_store_in_haste(e, row);
+    else
+        ng_store_values(e, row);
 }

@@ -320,6 +320,8 @@ int64_t ng_schedule_size(const ng_program *p, const ng_isa *isa, const ng_schedu
         blocks += copies * rows_size(size, rows);
         if (grouped && pass == p->passes - 1) /* a slice before the loop and one after it */
             blocks += (s->overlap ? 0 : rows_size(size, rows)) + (more ? rows_size(size, 1) : 0);
+        if (grouped && pass == p->passes - 1 && s->vec == 512) /* and with care */
+            blocks += (s->overlap ? 1 : 2) * rows_size(size, rows) / 2;
         if (s->slice == NG_SLICE_AHEAD && ng_pass_divides(p, passes, pass)) /* before the loop */
             blocks += (copies * rows_size(size, rows) + (more ? rows_size(size, 1) : 0)) / 2;
         folds += copies * (s->visit == NG_VISIT_STRIPS ? NG_STRIP : rows) * fold_size(p, s, pass);
