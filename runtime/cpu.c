@@ -9,6 +9,7 @@
 #include "cpu_facts.h"
 
 #include "error.h"
+#include "types.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -66,6 +67,12 @@ const ng_isa *ng_isa_find(const char *name) {
     for (size_t i = 0; i < ng_isa_count; i++)
         if (strcmp(ng_isas[i].name, name) == 0) return &ng_isas[i];
     return NULL;
+}
+
+bool ng_isa_narrows(const ng_isa *isa, int type) {
+    if (type == NORMGEN_BF16) return isa->native_bf16;
+    if (type == NORMGEN_F16) return isa->fma;
+    return ng_types[type].bytes > 2; /* saturating has none */
 }
 
 bool ng_cpu_runs(const ng_cpu *cpu, const ng_isa *isa) {

@@ -42,6 +42,8 @@ extern const size_t ng_isa_count;
 /* x86-64 with code generated for it, slow and long: only what bundles have for CPUs without FMA. In
  * ng_isas that level is the interpreter's. */
 extern const ng_isa ng_isa_spelled_out;
+/* Whether an instruction of the level narrows to the element type as docs/numerics.md says. */
+bool ng_isa_narrows(const ng_isa *isa, int type);
 /* The level of that name, or NULL. */
 const ng_isa *ng_isa_find(const char *name);
 

@@ -193,13 +193,13 @@ static int64_t op_size(const ng_program *p, const ng_isa *isa, const ng_schedule
                        const ng_op *op) {
     bool turns = op->code == NG_PARTNER || op->code == NG_NEGFIRST;
     bool load = op->code == NG_LOAD, store = op->code == NG_STORE;
-    int bytes = ng_types[op->type].bytes;
+    int bytes = ng_types[op->type].bytes, narrowing = ng_types[op->type].narrowing;
     if (turns && op->pairing == NG_HALVES) return 0;
-    if (!load && !store && op->code != NG_ROUND) return p->compute == NORMGEN_F64 ? 3 : 2;
+    if (!load && !store && op->code != NG_ROUND) return ng_types[p->compute].bytes > 4 ? 3 : 2;
     if (bytes > ng_types[p->compute].bytes) return 10; /* two vectors of it, and their halves */
     if (bytes > 2) return 2;
-    if (op->type == NORMGEN_BF16 && !load && !isa->native_bf16) return 26;
-    if (bytes == 1) return !store ? 6 : ng_type_is_integer(op->type) ? 10 : 24;
+    if (bytes == 1 && !store) return 6;
+    if (narrowing && !load && !ng_isa_narrows(isa, op->type)) return narrowing;
     if (s->layout == NG_LAYOUT_EVENODD) return op->code == NG_ROUND ? 5 : 3;
     return load ? 4 : store ? 3 : 6;
 }

@@ -17,7 +17,7 @@ static const ng_word kind_words[] = {{"rms", NORMGEN_RMS},
                                      {"l2", NORMGEN_L2},
                                      {"dyt", NORMGEN_DYT},
                                      {NULL, 0}};
-#define X(name, id, bytes, precision, exponent) {#name, id},
+#define X(name, id, ...) {#name, id},
 static const ng_word float_words[] = {NG_FLOATS(X){NULL, 0}};
 static const ng_word optional_words[] = {{"none", NORMGEN_NONE}, NG_FLOATS(X){NULL, 0}};
 static const ng_word input_words[] = {NG_FLOATS(X){"i8", NORMGEN_I8}, {NULL, 0}};

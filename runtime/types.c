@@ -4,13 +4,13 @@
 
 #include <math.h>
 
-const ng_type_info ng_types[NG_TYPE_COUNT] = {[NORMGEN_DEFAULT] = {"default", 0, 0, 0, 1, 0},
-                                              [NORMGEN_NONE] = {"none", 0, 0, 0, 1, 0},
-#define X(name, id, bytes, precision, exponent)                                                    \
-    [id] = {#name, bytes, precision, exponent, 1, bytes},
+const ng_type_info ng_types[NG_TYPE_COUNT] = {[NORMGEN_DEFAULT] = {"default", 0, 0, 0, 1, 0, 0},
+                                              [NORMGEN_NONE] = {"none", 0, 0, 0, 1, 0, 0},
+#define X(name, id, bytes, precision, exponent, narrowing)                                         \
+    [id] = {#name, bytes, precision, exponent, 1, bytes, narrowing},
                                               NG_TYPES(X)
 #undef X
-#define X(name, id, elements, bytes) [id] = {#name, 2, 0, 0, elements, bytes},
+#define X(name, id, elements, bytes) [id] = {#name, 2, 0, 0, elements, bytes, 0},
                                                   NG_FORMATS(X)
 #undef X
 };

@@ -9,17 +9,18 @@
 #include <string.h>
 
 /* Element types: name, public constant, bytes, significant bits, exponent bits (0: integers, which
- * saturate; a NaN becomes 0) */
+ * saturate; a NaN becomes 0), half instructions that narrowing a vector to it takes where no
+ * instruction does (0: one does wherever the length of code decides anything) */
 #define NG_FLOATS(X)                                                                               \
-    X(f32, NORMGEN_F32, 4, 24, 8)                                                                  \
-    X(f64, NORMGEN_F64, 8, 53, 11)                                                                 \
-    X(bf16, NORMGEN_BF16, 2, 8, 8)                                                                 \
-    X(f16, NORMGEN_F16, 2, 11, 5)
+    X(f32, NORMGEN_F32, 4, 24, 8, 0)                                                               \
+    X(f64, NORMGEN_F64, 8, 53, 11, 0)                                                              \
+    X(bf16, NORMGEN_BF16, 2, 8, 8, 26)                                                             \
+    X(f16, NORMGEN_F16, 2, 11, 5, 0)
 #define NG_NARROWS(X)                                                                              \
-    X(i8, NORMGEN_I8, 1, 7, 0)                                                                     \
-    X(u8, NORMGEN_U8, 1, 8, 0)                                                                     \
-    X(e4m3, NORMGEN_E4M3, 1, 4, 4)                                                                 \
-    X(e5m2, NORMGEN_E5M2, 1, 3, 5)
+    X(i8, NORMGEN_I8, 1, 7, 0, 10)                                                                 \
+    X(u8, NORMGEN_U8, 1, 8, 0, 10)                                                                 \
+    X(e4m3, NORMGEN_E4M3, 1, 4, 4, 24)                                                             \
+    X(e5m2, NORMGEN_E5M2, 1, 3, 5, 24)
 #define NG_TYPES(X) NG_FLOATS(X) NG_NARROWS(X)
 /* Block formats, as in ggml: name, public constant, elements and bytes of a block; it is a scale
  * d (f16), for q8_1 also d times the sum of the codes (f16), and one code (i8) for each element */
@@ -33,6 +34,7 @@ typedef struct ng_type_info {
     uint8_t precision, exponent;
     uint8_t block;       /* elements of a block; 1 for element types */
     uint8_t block_bytes; /* bytes of a block */
+    uint8_t narrowing;   /* half instructions: see NG_FLOATS */
 } ng_type_info;
 
 extern const ng_type_info ng_types[];
