@@ -96,31 +96,34 @@ static int with_sign_of(ng_program *p, int x, int v) {
     return ng_put2(p, NG_OR, v, ng_put2(p, NG_AND, x, sign));
 }
 
-/* exp(x) = q * 2^n; t's low bits hold n. */
+/* exp(x) = (q + 1) * 2^n; t's low bits hold n + bias. */
 typedef struct parts {
     int q, t;
 } parts;
 
-static parts parts_of_exp(ng_program *p, int x) {
+static parts parts_of_exp(ng_program *p, int x, int bias) {
     const function_table *f = table_of(p);
-    int magic = number(p, f->magic), t = ng_put_fma(p, x, number(p, f->log2e), magic);
+    int magic = number(p, f->magic + bias), t = ng_put_fma(p, x, number(p, f->log2e), magic);
     int n = ng_put2(p, NG_SUB, t, magic);
     int r = ng_put_fma(p, n, number(p, -f->ln2h), x);
     r = ng_put_fma(p, n, number(p, -f->ln2l), r);
     int q = polynomial(p, r, f->e, f->n[0]);
     q = ng_put_fma(p, q, ng_put2(p, NG_MUL, r, r), r);
-    return (parts){ng_put2(p, NG_ADD, q, number(p, 1)), t};
+    return (parts){q, t};
 }
 
-/* n added to the exponent of v. */
-static int add_exponent(ng_program *p, int t, int v) {
-    return ng_put2(p, NG_IADD, ng_put_k(p, NG_SHL, t, table_of(p)->bits), v);
-}
+static int plus_one(ng_program *p, int q) { return ng_put2(p, NG_ADD, q, number(p, 1)); }
+
+/* t's low bits as an exponent. */
+static int exponent(ng_program *p, int t) { return ng_put_k(p, NG_SHL, t, table_of(p)->bits); }
+
+/* The biased exponent of 1. */
+static int bias_of(const ng_program *p) { return p->compute == NORMGEN_F64 ? 1023 : 127; }
 
 int ng_put_exp(ng_program *p, int x) {
     const function_table *f = table_of(p);
-    parts e = parts_of_exp(p, x);
-    int y = add_exponent(p, e.t, e.q);
+    parts e = parts_of_exp(p, x, 0);
+    int y = ng_put2(p, NG_IADD, exponent(p, e.t), plus_one(p, e.q));
     int over = ng_put2(p, NG_ADD, x, bits(p, f->infinity));
     y = ng_put4(p, NG_SELLT, x, number(p, f->high), y, over);
     return ng_put4(p, NG_SELLT, x, number(p, f->low), number(p, 0), y);
@@ -128,24 +131,26 @@ int ng_put_exp(ng_program *p, int x) {
 
 /* Below, 1 + exp(x) and 1 - exp(x) are the same bits as with ng_put_exp and an addition, from fewer
  * operations: q * 2^n is exact, so that fma(q, 2^n, 1) rounds once as the addition does, and a NaN
- * goes through it. FAR from 0, exp(-x) and 1/exp(x) are less than a quarter of 1's last place for
- * both compute types, so where exactly an argument stops there does not matter. */
+ * goes through it. The exponent's bias comes with the constant that rounds to an integer (no
+ * product with log2(e) in range lies in the middle of two), so that shifting makes the power of it.
+ * FAR from 0, exp(-x) and 1/exp(x) are less than a quarter of 1's last place for both compute
+ * types, so where exactly an argument stops there does not matter. */
 #define FAR 64
 
 int ng_put_one_plus_exp_neg(ng_program *p, int x) {
-    /* From HIGH on exp is Inf: at HIGH itself q >= 1 and n is the first that is too large, so the
-     * product of 2q and 2^(n-1) overflows. */
-    int within = at_least(p, at_most(p, x, FAR), -table_of(p)->high), one = number(p, 1);
-    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, within));
-    int half = add_exponent(p, e.t, number(p, 0.5));
-    return ng_put_fma(p, ng_put2(p, NG_ADD, e.q, e.q), half, one);
+    /* From HIGH on exp is Inf: at HIGH itself q >= 0 and n is the first that is too large, so the
+     * product of 2(q + 1) and 2^(n-1) overflows. Twice a rounded sum is the rounded sum of twice
+     * its terms. */
+    int within = at_least(p, at_most(p, x, FAR), -table_of(p)->high), two = number(p, 2);
+    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, within), bias_of(p) - 1);
+    return ng_put_fma(p, ng_put_fma(p, e.q, two, two), exponent(p, e.t), number(p, 1));
 }
 
 int ng_put_tanh(ng_program *p, int x) {
     const function_table *f = table_of(p);
     int a = ng_put1(p, NG_ABS, x), one = number(p, 1);
-    parts e = parts_of_exp(p, at_most(p, ng_put2(p, NG_ADD, a, a), FAR));
-    int divisor = ng_put_fma(p, e.q, add_exponent(p, e.t, one), one);
+    parts e = parts_of_exp(p, at_most(p, ng_put2(p, NG_ADD, a, a), FAR), bias_of(p));
+    int divisor = ng_put_fma(p, plus_one(p, e.q), exponent(p, e.t), one);
     int big = ng_put2(p, NG_SUB, one, ng_put2(p, NG_DIV, number(p, 2), divisor));
     int s = ng_put2(p, NG_MUL, x, x);
     int small = ng_put2(p, NG_MUL, polynomial(p, s, f->t, f->n[1]), s);
@@ -157,8 +162,8 @@ int ng_put_erf(ng_program *p, int x) {
     const function_table *f = table_of(p);
     int a = ng_put1(p, NG_ABS, x), one = number(p, 1), c = at_most(p, a, f->erf_high);
     /* Never far below 0: c is at most H. */
-    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, polynomial(p, c, f->r, f->n[3])));
-    int big = ng_put_fma(p, ng_put1(p, NG_NEG, e.q), add_exponent(p, e.t, one), one);
+    parts e = parts_of_exp(p, ng_put1(p, NG_NEG, polynomial(p, c, f->r, f->n[3])), bias_of(p));
+    int big = ng_put_fma(p, ng_put1(p, NG_NEG, plus_one(p, e.q)), exponent(p, e.t), one);
     int small = polynomial(p, ng_put2(p, NG_MUL, x, x), f->q, f->n[2]);
     small = ng_put_fma(p, small, x, x);
     return ng_put4(p, NG_SELLT, a, one, small, with_sign_of(p, x, big));
