@@ -65,6 +65,7 @@ static int cost_of(const ng_program *p, int layout, int i, bool seen[NG_MAX_OPS]
 typedef struct circumstances {
     const ng_program *program;
     const ng_cpu *cpu; /* whose caches */
+    const ng_isa *isa;
     ng_regime regime;
     size_t row, shared, values; /* bytes: of all its streams, of what rows share, of its values */
     bool kept;                  /* a value that crosses passes is not computed again */
@@ -173,11 +174,23 @@ static void wish_near(const circumstances *c, ng_schedule *s) {
         s->overlap = NG_OVERLAP_YES;
 }
 
-/* Past the caches. Long rows go on line by line, pace their stores, and ask for the rows to come
- * twice. */
-static void wish_far(const ng_program *p, size_t row, size_t values, bool kept, ng_schedule *s) {
+/* Past the caches. Short rows that are widened once hide their folds as they do nearer, four rows
+ * at a time, where such code is not too long. Long rows go on line by line, pace their stores, and
+ * ask for the rows to come twice. */
+static void wish_far(const circumstances *c, ng_schedule *s) {
+    const ng_program *p = c->program;
+    size_t row = c->row, values = c->values;
+    bool kept = c->kept;
     s->store = NG_STORE_STREAM;
     s->prefetch = NG_PREFETCH_L2;
+    ng_schedule four = *s;
+    if (c->values >= TINY_VALUES && wish_widened(c, &four)) {
+        four.block = 4;
+        if (ng_schedule_legal(p, c->isa, &four, NULL) && streamable(p, &four)) {
+            *s = four;
+            return;
+        }
+    }
     s->overlap = NG_OVERLAP_YES;
     if (kept || s->layout == NG_LAYOUT_EVENODD) {
         s->block = values <= SHORT_VALUES ? 4 : kept && values > EVEN_VALUES ? 1 : 2;
@@ -214,7 +227,7 @@ static int16_t widest(const ng_isa *isa) {
 
 static void wish(const ng_program *p, const ng_cpu *cpu, const ng_isa *isa, ng_regime regime,
                  int layout, ng_schedule *s) {
-    circumstances c = {.program = p, .cpu = cpu, .regime = regime};
+    circumstances c = {.program = p, .cpu = cpu, .isa = isa, .regime = regime};
     c.values = (size_t)p->hidden * ng_types[p->compute].bytes;
     ng_program_footprint(p, &c.row, &c.shared);
     *s = (ng_schedule){.vec = widest(isa), .block = 1, .layout = (int16_t)layout};
@@ -222,7 +235,7 @@ static void wish(const ng_program *p, const ng_cpu *cpu, const ng_isa *isa, ng_r
     ng_schedule even = {.layout = NG_LAYOUT_EVENODD};
     c.widened = c.kept && !wish_keeps(p, &even);
     if (regime == NG_DRAM)
-        wish_far(p, c.row, c.values, c.kept, s);
+        wish_far(&c, s);
     else
         wish_near(&c, s);
     if (!isa->streams) s->store = NG_STORE_CACHED;

@@ -128,6 +128,36 @@ START_TEST(memcpy_is_the_limit_where_it_is_fastest) {
 }
 END_TEST
 
+static const char *const known_from_memory[][2] = {
+    {"layer hidden=1152 eps=1e-05 x=bf16 weight=none modulate=bf16",
+     "block=1 keep=recompute,scratch store=stream prefetch=l2 overlap=all slice=line"},
+    {"rms hidden=4096 eps=1e-05 x=bf16 y=i8 weight=bf16 quant=row",
+     "block=1 keep=recompute,scratch store=stream prefetch=l2 overlap=all"}};
+
+static double sim_one_is_fast(const sim *s, const ng_place *place, const ng_subject *subject) {
+    (void)place;
+    const char *found = strstr(subject->text, s->planted);
+    return found && !found[strlen(s->planted)] ? 700 : 1000;
+}
+
+/* No slope leads to these. */
+START_TEST(quick_tries_what_is_known_to_win_from_memory) {
+    sim s;
+    sim_job job;
+    sim_init(&s, 5);
+    s.model = sim_one_is_fast;
+    s.planted = known_from_memory[_i][1];
+    sim_job_init(&job, &s, known_from_memory[_i][0]);
+    job.request.effort = NG_QUICK;
+    job.request.rows = 1 << 20;
+    ok(sim_tune(&job, &s));
+    const ng_event *e = &job.log.result[0];
+    ck_assert_int_eq(e->regime, NG_DRAM);
+    ck_assert_ptr_nonnull(strstr(e->best.schedule, s.planted));
+    sim_job_fini(&job);
+}
+END_TEST
+
 /* A kernel that takes 700 where others take 1000, and copies that take 900 but for one. */
 static const char fast_from_memory[] =
     "vec=256 block=1 keep=recompute store=staged prefetch=l2 overlap=yes slice=line";
@@ -326,6 +356,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, box_setup, box_teardown);
     tcase_set_timeout(tc, 120);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) tcase_add_test(tc, tests[i]);
+    tcase_add_loop_test(tc, quick_tries_what_is_known_to_win_from_memory, 0, 2);
     tcase_add_loop_test(tc, no_limit_is_slower_than_a_kernel_that_a_copy_can_follow, 0, 4);
     suite_add_tcase(suite, tc);
     return suite_main(suite);

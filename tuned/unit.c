@@ -27,18 +27,27 @@ const ng_effort_plan ng_effort_plans[4] = {
 enum { SURVIVORS = 8 };
 
 /* What wins with kernels from memory, on one machine or another, where prediction and neighbours
- * of what it says do not lead (winners of normal effort over the grid, docs/performance.md). */
+ * of what it says do not lead (winners of normal effort over the grid, docs/performance.md): for
+ * rows of few bytes, for others, or for both. */
+enum { LINE_BY_LINE_ROW = 2 << 10 /* bytes of a row's streams: the most of a short one */ };
+typedef enum { SHORT_ROWS = 1, LONG_ROWS = 2, ALL_ROWS = 3 } row_kind;
 static const struct {
-    int16_t vec, block, prefetch, overlap; /* vec 0: the widest */
-} from_memory[] = {{0, 4, NG_PREFETCH_NONE, NG_OVERLAP_YES},
-                   {0, 1, NG_PREFETCH_L2, NG_OVERLAP_YES},
-                   {0, 2, NG_PREFETCH_NONE, NG_OVERLAP_YES},
-                   {256, 1, NG_PREFETCH_L2, NG_OVERLAP_YES},
-                   {0, 2, NG_PREFETCH_TWICE, NG_OVERLAP_YES},
-                   {0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL}};
+    int16_t rows, vec, block, prefetch, overlap, slice, shared; /* vec 0: the widest */
+    uint8_t first, later; /* how the first value that crosses passes is kept, and the others */
+} from_memory[] = {
+    {ALL_ROWS, 0, 4, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
+    {SHORT_ROWS, 0, 4, NG_PREFETCH_L2, NG_OVERLAP_TWO, NG_SLICE_FOUR, NG_SHARED_ONCE, NG_SCRATCH,
+     NG_SCRATCH},
+    {SHORT_ROWS, 0, 2, NG_PREFETCH_NONE, NG_OVERLAP_TWO, NG_SLICE_FOUR, 0, 0, 0},
+    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
+    {LONG_ROWS, 0, 2, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
+    {LONG_ROWS, 256, 1, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
+    {LONG_ROWS, 0, 2, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
+    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, 0},
+    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, NG_SCRATCH},
+    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_FOUR, 0, 0, NG_SCRATCH}};
 enum {
     FROM_MEMORY = sizeof from_memory / sizeof from_memory[0],
-    LINE_BY_LINE_ROW = 2 << 10, /* bytes of a row's streams; shorter ones want the first only */
     HINTS = 2 * NG_REGIME_COUNT + 4 + FROM_MEMORY
 };
 
@@ -79,6 +88,28 @@ static void phase(work *w, double share, const char *text, double until) {
 
 /* ---- candidates ---- */
 
+static size_t hints_from_memory(const ng_unit_plan *plan, ng_schedule *hints) {
+    const ng_program *p = plan->place.program;
+    size_t n = 0, row, shared;
+    ng_program_footprint(p, &row, &shared);
+    row_kind kind = row > LINE_BY_LINE_ROW ? LONG_ROWS : SHORT_ROWS;
+    for (int i = 0; i < FROM_MEMORY; i++) {
+        if (!(from_memory[i].rows & (int)kind)) continue;
+        int16_t vec = from_memory[i].vec;
+        ng_schedule *s = &hints[n++];
+        *s = (ng_schedule){.vec = vec ? vec : (int16_t)plan->meter->cpu->isa->max_vec,
+                           .block = from_memory[i].block,
+                           .store = NG_STORE_STREAM,
+                           .prefetch = from_memory[i].prefetch,
+                           .overlap = from_memory[i].overlap,
+                           .slice = from_memory[i].slice,
+                           .shared = from_memory[i].shared};
+        for (int j = 0; j < p->keeps; j++)
+            s->keep[j] = j ? from_memory[i].later : from_memory[i].first;
+    }
+    return n;
+}
+
 static size_t collect_hints(const work *w, ng_schedule hints[HINTS]) {
     const ng_unit_plan *plan = w->plan;
     size_t n = 0;
@@ -89,19 +120,7 @@ static size_t collect_hints(const work *w, ng_schedule hints[HINTS]) {
         hints[n++] = plan->choices->at[plan->place.regime][i].schedule;
     for (int r = 0; r < NG_REGIME_COUNT && plan->choices; r++)
         hints[n++] = plan->choices->at[r][NG_SLOT_ANY].schedule;
-    size_t row, shared;
-    ng_program_footprint(plan->place.program, &row, &shared);
-    int far = plan->place.regime != NG_DRAM ? 0 : row > LINE_BY_LINE_ROW ? FROM_MEMORY : 1;
-    for (int i = 0; i < far; i++) {
-        int16_t vec = from_memory[i].vec;
-        hints[n++] =
-            (ng_schedule){.vec = vec ? vec : (int16_t)plan->meter->cpu->isa->max_vec,
-                          .block = from_memory[i].block,
-                          .store = NG_STORE_STREAM,
-                          .prefetch = from_memory[i].prefetch,
-                          .overlap = from_memory[i].overlap,
-                          .slice = NG_SLICE_LINE};
-    }
+    if (plan->place.regime == NG_DRAM) n += hints_from_memory(plan, hints + n);
     return n;
 }
 
