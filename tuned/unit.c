@@ -27,25 +27,50 @@ const ng_effort_plan ng_effort_plans[4] = {
 enum { SURVIVORS = 8 };
 
 /* What wins with kernels from memory, on one machine or another, where prediction and neighbours
- * of what it says do not lead (winners of normal effort over the grid, docs/performance.md): for
- * rows of few bytes, for others, or for both. */
+ * of what it says do not lead (winners of normal effort over the grid, and of the whole space for
+ * fused norms, docs/performance.md): for rows of few bytes, for others, or for both. */
 enum { LINE_BY_LINE_ROW = 2 << 10 /* bytes of a row's streams: the most of a short one */ };
 typedef enum { SHORT_ROWS = 1, LONG_ROWS = 2, ALL_ROWS = 3 } row_kind;
 static const struct {
-    int16_t rows, vec, block, prefetch, overlap, slice, shared; /* vec 0: the widest */
+    int16_t rows, vec; /* vec 0: the widest */
+    int16_t block, store, prefetch, overlap, slice, layout, shared;
     uint8_t first, later; /* how the first value that crosses passes is kept, and the others */
 } from_memory[] = {
-    {ALL_ROWS, 0, 4, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
-    {SHORT_ROWS, 0, 4, NG_PREFETCH_L2, NG_OVERLAP_TWO, NG_SLICE_FOUR, NG_SHARED_ONCE, NG_SCRATCH,
+    {ALL_ROWS, 0, 4, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0, 0},
+    {SHORT_ROWS, 0, 4, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_TWO, NG_SLICE_FOUR, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, NG_SCRATCH},
+    {SHORT_ROWS, 0, 4, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_FOUR, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, NG_SCRATCH},
+    {SHORT_ROWS, 0, 8, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_FOUR, 0, 0,
+     NG_SCRATCH, NG_SCRATCH},
+    {SHORT_ROWS, 0, 2, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_TWO, NG_SLICE_FOUR, 0, 0, 0,
+     0},
+    {ALL_ROWS, 0, 2, NG_STORE_STREAM, NG_PREFETCH_THRICE, NG_OVERLAP_TWO, NG_SLICE_FOUR, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, NG_SCRATCH},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0, 0},
+    {LONG_ROWS, 0, 2, NG_STORE_STREAM, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0, 0},
+    {LONG_ROWS, 256, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0, 0},
+    {LONG_ROWS, 0, 2, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0,
+     0},
+    {LONG_ROWS, 0, 2, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE,
+     NG_LAYOUT_EVENODD, 0, 0, 0},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, 0, 0},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, 0,
      NG_SCRATCH},
-    {SHORT_ROWS, 0, 2, NG_PREFETCH_NONE, NG_OVERLAP_TWO, NG_SLICE_FOUR, 0, 0, 0},
-    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
-    {LONG_ROWS, 0, 2, NG_PREFETCH_NONE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
-    {LONG_ROWS, 256, 1, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
-    {LONG_ROWS, 0, 2, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_LINE, 0, 0, 0},
-    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, 0},
-    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_LINE, 0, 0, NG_SCRATCH},
-    {LONG_ROWS, 0, 1, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_FOUR, 0, 0, NG_SCRATCH}};
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_ALL, NG_SLICE_FOUR, 0, 0, 0,
+     NG_SCRATCH},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_THRICE, NG_OVERLAP_ALL, NG_SLICE_LINE, 0,
+     NG_SHARED_ONCE, 0, NG_SCRATCH},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_FOUR, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, 0},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_NO, NG_SLICE_FOUR, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, NG_SCRATCH},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_TWICE, NG_OVERLAP_YES, NG_SLICE_LINE, 0,
+     NG_SHARED_ONCE, NG_SCRATCH, 0},
+    {LONG_ROWS, 0, 1, NG_STORE_STREAM, NG_PREFETCH_L2, NG_OVERLAP_YES, NG_SLICE_AHEAD, 0, 0,
+     NG_SCRATCH, NG_SCRATCH},
+    {LONG_ROWS, 0, 2, NG_STORE_STAGED, NG_PREFETCH_L2, NG_OVERLAP_NO, NG_SLICE_AHEAD, 0,
+     NG_SHARED_ONCE, 0, 0}};
 enum {
     FROM_MEMORY = sizeof from_memory / sizeof from_memory[0],
     HINTS = 2 * NG_REGIME_COUNT + 4 + FROM_MEMORY
@@ -99,10 +124,11 @@ static size_t hints_from_memory(const ng_unit_plan *plan, ng_schedule *hints) {
         ng_schedule *s = &hints[n++];
         *s = (ng_schedule){.vec = vec ? vec : (int16_t)plan->meter->cpu->isa->max_vec,
                            .block = from_memory[i].block,
-                           .store = NG_STORE_STREAM,
+                           .store = from_memory[i].store,
                            .prefetch = from_memory[i].prefetch,
                            .overlap = from_memory[i].overlap,
                            .slice = from_memory[i].slice,
+                           .layout = from_memory[i].layout,
                            .shared = from_memory[i].shared};
         for (int j = 0; j < p->keeps; j++)
             s->keep[j] = j ? from_memory[i].later : from_memory[i].first;
